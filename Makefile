@@ -1,0 +1,65 @@
+# Every chore has one entry. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install install-demo demo test lint format check requirements clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
+
+# The virtual environment, with uv (pinned by hash) as its installer. Nothing outside the clone but pip's and uv's caches.
+$(BIN)/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Headgate needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Say: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "No virtual environment could be made. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.demo: $(BIN)/uv requirements/demo.txt pyproject.toml
+	@echo "Installing the demo's requirements into $(VENV) ..."
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/demo.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
+	@echo "Installing all requirements into $(VENV) ..."
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@ $(VENV)/.demo
+
+install: $(VENV)/.dev  ## Install everything into .venv
+
+install-demo: $(VENV)/.demo  ## Install what the demo needs into .venv
+
+demo: install-demo  ## Deploy, promote and roll back real models under live traffic (ARGS="--keep", ARGS="--report FILE")
+	@$(BIN)/headgate demo $(ARGS)
+
+test: install  ## Run all tests (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install  ## Formatting, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install  ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: lint test  ## What CI runs
+
+EXTRAS := operator server cli local demo
+EXPORT := --quiet --no-default-groups --no-emit-project --no-header --no-annotate
+requirements: $(BIN)/uv  ## Resolve anew and export requirements/*.txt (pins and hashes, no addresses)
+	@$(BIN)/uv lock --quiet --upgrade
+	@for extra in $(EXTRAS); do $(BIN)/uv export --frozen $(EXPORT) --extra $$extra -o requirements/$$extra.txt; done
+	@$(BIN)/uv export --frozen $(EXPORT) --group dev -o requirements/dev.txt
+
+clean:  ## Remove the virtual environment and all that was built
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis uv.lock
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
