@@ -1,0 +1,41 @@
+"""Which model a ModelDeployment asks for, and the one immutable version that answers.
+
+The reference (`ModelRef`) may move; an `Identity` never does: numbers restart and artifacts are overwritten in a
+registry, so a version is only the same version where source and creation time agree as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ByVersion:
+    version: str
+
+    def __str__(self) -> str:
+        return f"/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ByAlias:
+    alias: str
+
+    def __str__(self) -> str:
+        return f"@{self.alias}"
+
+
+ModelRef = ByVersion | ByAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One immutable model version. `run_id` is for people; it takes no part in any comparison of identities."""
+
+    registry: str
+    name: str
+    version: str
+    source: str
+    created_at: datetime  # UTC, whole milliseconds: what the registry gives
+    run_id: str = ""

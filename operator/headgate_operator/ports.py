@@ -1,0 +1,182 @@
+"""What the reconciler needs of the world, as protocols: one door per dependency.
+
+The adapters (kube, registry, scrape, events) implement exactly these and translate every error of their library into
+the few below, named by what the caller does about them. The reconciler and its tests know nothing else of I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from headgate_operator.api.model import Identity, ModelRef
+from headgate_operator.core.observed import Counters, Example, Golden, PodAddress, Readiness, Resolution, Unresolved
+
+Obj = dict[str, Any]
+"""A Kubernetes object as JSON. Always with apiVersion, kind and metadata, also the items of a list."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """One ModelDeployment, as the work queue knows it."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+# --- errors of the API server, by what the caller does ---------------------------------------------------------------
+
+
+class KubeError(Exception):
+    """Base of the three below; an adapter raises nothing else (cancellation apart)."""
+
+
+class Conflict(KubeError):
+    """409: stale resourceVersion or uid, or (apply without force) a field that somebody else owns. Read again."""
+
+
+class Refused(KubeError):
+    """400, 403, 404 of the kind or namespace, 413, 422: trying again changes nothing until somebody changes something.
+
+    `quota` is true where the message is that of a ResourceQuota or LimitRange.
+    """
+
+    def __init__(self, message: str, *, status: int, quota: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.quota = quota
+
+
+class Unavailable(KubeError):
+    """Timeout, connection error, 401, 429, 5xx, unreadable answer: try again later. The write may have happened."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# --- the doors --------------------------------------------------------------------------------------------------------
+
+
+class Kube(Protocol):
+    """The API server: dict in, dict out. Every read is live (never resourceVersion=0), every list is complete.
+
+    `kind` is one of ModelDeployment, ControllerRevision, ConfigMap, Deployment, Service, Pod, EndpointSlice, Secret.
+    """
+
+    async def get(self, kind: str, namespace: str, name: str) -> Obj | None:
+        """None where the object does not exist."""
+        ...
+
+    async def list(self, kind: str, namespace: str, labels: Mapping[str, str]) -> list[Obj]: ...
+
+    async def apply(self, obj: Obj, *, force: bool) -> Obj:
+        """Server-side apply as field manager `headgate`. Creates what does not exist.
+
+        metadata.uid and metadata.resourceVersion are sent where `obj` has them: then 409 if either differs, and nothing
+        that was deleted meanwhile is created again.
+        """
+        ...
+
+    async def replace_status(self, obj: Obj) -> Obj:
+        """PUT of the status subresource; `obj` carries the resourceVersion of this pass's read."""
+        ...
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
+        """Background propagation, both preconditions sent. Gone already is success."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """A question to a registry. `uri` and `secret_name` None = the operator's own registry and credentials."""
+
+    namespace: str
+    name: str
+    ref: ModelRef
+    uri: str | None = None
+    secret_name: str | None = None
+
+
+class Registry(Protocol):
+    """Model registries. Never raises (cancellation apart): trouble is an `Unresolved` with a reason of the closed list.
+
+    Allow-list, Secret label and credentials are the adapter's business: RegistryNotAllowed, SecretNotUsable.
+    """
+
+    async def resolve(self, request: ModelRequest) -> Resolution:
+        """`identity.registry` is the effective URI, as pods shall use it."""
+        ...
+
+    async def example(self, request: ModelRequest, identity: Identity) -> Example | Unresolved: ...
+
+
+class Probe(Protocol):
+    """Pods, by IP. Never raises (cancellation apart); every call has its own short timeout and follows no redirect."""
+
+    async def readiness(self, pod: PodAddress) -> Readiness:
+        """GET /readyz on the operations port, which answers while the prediction port is busy."""
+        ...
+
+    async def counters(self, pod: PodAddress) -> Counters | None:
+        """GET /counters on the operations port; None = no usable answer."""
+        ...
+
+    async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
+        """POST `body` to /invocations on the prediction port: 200, every number finite, x-model-version == version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a ModelDeployment, once. `warning` False = Normal."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+class Events(Protocol):
+    async def emit(self, about: Obj, events: Sequence[Event]) -> None:
+        """Best effort: never raises (cancellation apart), never delays a pass by more than a short timeout."""
+        ...
+
+
+class Interests(Protocol):
+    """Which registry answers a key depends on, for the poller: it wakes the key when the answer changes."""
+
+    def follow(self, key: Key, request: ModelRequest, answer: Resolution) -> None: ...
+
+    def forget(self, key: Key) -> None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """UTC, aware."""
+        ...
+
+
+# --- what the reconciler gives back -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the work queue does with the key after a pass: the reconciler never raises (cancellation apart).
+
+    `backoff` = the pass failed: try again with the key's growing delay (at least `requeue_after`, where given).
+    Otherwise the back-off is reset and the key is looked at again after `requeue_after` seconds (None: when woken).
+    """
+
+    requeue_after: float | None = None
+    backoff: bool = False
+    reason: str = ""
+    changed: bool = False  # something was written
+
+
+class Reconciles(Protocol):
+    async def reconcile(self, key: Key) -> Result: ...
