@@ -36,11 +36,11 @@ class KubeError(Exception):
     """Base of the three below; an adapter raises nothing else (cancellation apart)."""
 
 
-class Conflict(KubeError):
+class ConflictError(KubeError):
     """409: stale resourceVersion or uid, or (apply without force) a field that somebody else owns. Read again."""
 
 
-class Refused(KubeError):
+class RefusedError(KubeError):
     """400, 403, 404 of the kind or namespace, 413, 422: trying again changes nothing until somebody changes something.
 
     `quota` is true where the message is that of a ResourceQuota or LimitRange.
@@ -52,7 +52,7 @@ class Refused(KubeError):
         self.quota = quota
 
 
-class Unavailable(KubeError):
+class UnavailableError(KubeError):
     """Timeout, connection error, 401, 429, 5xx, unreadable answer: try again later. The write may have happened."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
