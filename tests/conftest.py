@@ -1,5 +1,7 @@
 """Options of the whole test tree. They live here because pytest reads options only from the top."""
 
+import asyncio
+
 import pytest
 
 
@@ -7,3 +9,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cluster", "the Kubernetes API that tests/local is run against")
     group.addoption("--kubeconfig", help="a cluster to run against (default: start the embedded control plane)")
     group.addoption("--pod-image", help="an image with `sh` and `sleep` which that cluster's nodes have or can pull")
+
+
+def pytest_sessionstart() -> None:
+    # looptime asks for the current event loop before every test, synchronous ones included. Said once that there is
+    # none, it is told so; otherwise Python makes a loop on the spot, which nobody closes.
+    asyncio.set_event_loop(None)

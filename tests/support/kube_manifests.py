@@ -45,8 +45,8 @@ class Namespace:
 
 
 def configmap(name: str = "", *, labels: dict[str, str] | None = None, **data: str) -> Obj:
-    metadata = {"name": name or fresh("cm"), "labels": labels or {}}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    metadata: Obj = {"name": name or fresh("cm"), **({"labels": labels} if labels else {})}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **({"data": data} if data else {})}
 
 
 def pod(name: str, container: Obj, **labels: str) -> Obj:
