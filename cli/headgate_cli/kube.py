@@ -64,8 +64,8 @@ class Cluster:
         """Read the kubeconfig (`kubeconfig`, else $KUBECONFIG, else ~/.kube/config). Contacts nobody yet."""
         file = str(kubeconfig) if kubeconfig else None
         try:
-            client = new_client_from_config(config_file=file, context=context)
-            contexts, active = list_kube_config_contexts(config_file=file)
+            client = new_client_from_config(config_file=file, context=context)  # type: ignore[no-untyped-call]
+            contexts, active = list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError, ValueError) as error:
             raise ClusterError(
                 f"no usable kubeconfig: {error}. Set KUBECONFIG or say --kubeconfig FILE "
@@ -85,7 +85,7 @@ class Cluster:
                 return None
             raise
 
-    def list(self, resource: Resource, namespace: str | None) -> list[Obj]:
+    def items(self, resource: Resource, namespace: str | None) -> list[Obj]:
         """All objects of a namespace, or of all namespaces where it is None."""
         items: list[Obj] = self._call("GET", resource.path(namespace)).get("items", [])
         return items
@@ -108,7 +108,7 @@ class Cluster:
         *,
         body: Obj | None = None,
         content_type: str = "application/json",
-        query: "list[tuple[str, str]] | None" = None,
+        query: list[tuple[str, str]] | None = None,
     ) -> Obj:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         request = self._client.param_serialize(
@@ -122,7 +122,7 @@ class Cluster:
         host = self._client.configuration.host
         try:
             answer = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
-            data = answer.read()
+            data = answer.read()  # type: ignore[no-untyped-call]
         except (HTTPError, OSError) as error:
             raise ClusterError(f"the cluster at {host} cannot be reached: {_reason(error)}") from None
         try:

@@ -17,10 +17,10 @@ def set_alias(registry: str, model: str, alias: str, version: str) -> None:
         pass
 
 
-def is_up(registry: str) -> bool:
-    """Whether the registry answers its health check within a second."""
+def answers(url: str) -> bool:
+    """Whether `url` answers 2xx within a second."""
     try:
-        with urllib.request.urlopen(f"{registry}/health", timeout=1):  # noqa: S310
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310
             return True
     except OSError:
         return False
