@@ -1,0 +1,41 @@
+"""What goes into the API server and what comes out: plain values, so that no transport is needed to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate_local.api.watching import Watch
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request; header names are in lower case, the path starts with a slash and is already unquoted."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def user_agent(self) -> str:
+        return self.headers.get("user-agent", "")
+
+    def flag(self, name: str) -> bool:
+        return self.query.get(name, "").lower() in ("true", "1")
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer; `body` is JSON data or text, and `watch` is set where the answer is a stream of events instead."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None

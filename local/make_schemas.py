@@ -1,0 +1,91 @@
+"""Cuts the schemas of the built-in kinds we serve out of Kubernetes' own published OpenAPI documents.
+
+`python local/make_schemas.py <kubernetes source>/api/openapi-spec/v3` rewrites headgate_local/api/builtin/schemas.json.
+Server-side apply must know which lists are maps and by which keys, and copying that by hand would drift from the real
+thing. Descriptions are left out: `kubectl explain` of a built-in kind has better answers elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCUMENTS = (
+    "api__v1",
+    "apis__apps__v1",
+    "apis__apiextensions.k8s.io__v1",
+    "apis__autoscaling__v1",
+    "apis__coordination.k8s.io__v1",
+    "apis__discovery.k8s.io__v1",
+    "apis__events.k8s.io__v1",
+    "apis__policy__v1",
+    "apis__scheduling.k8s.io__v1",
+)
+ROOTS = (
+    "io.k8s.api.apps.v1.ControllerRevision",
+    "io.k8s.api.apps.v1.Deployment",
+    "io.k8s.api.apps.v1.ReplicaSet",
+    "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.coordination.v1.Lease",
+    "io.k8s.api.core.v1.ConfigMap",
+    "io.k8s.api.core.v1.Event",
+    "io.k8s.api.core.v1.Namespace",
+    "io.k8s.api.core.v1.Node",
+    "io.k8s.api.core.v1.Pod",
+    "io.k8s.api.core.v1.Secret",
+    "io.k8s.api.core.v1.Service",
+    "io.k8s.api.core.v1.ServiceAccount",
+    "io.k8s.api.discovery.v1.EndpointSlice",
+    "io.k8s.api.events.v1.Event",
+    "io.k8s.api.policy.v1.PodDisruptionBudget",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+)
+PREFIX = "#/components/schemas/"
+DROPPED = {"description", "externalDocs", "x-kubernetes-group-version-kind", "title"}
+
+
+def compact(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [compact(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "allOf" in schema and len(schema["allOf"]) == 1:
+        schema = {**{k: v for k, v in schema.items() if k != "allOf"}, **schema["allOf"][0]}
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in DROPPED or (key == "default" and value in ({}, "", 0, None)):
+            continue
+        if key == "properties":
+            kept[key] = {name: compact(child) for name, child in sorted(value.items())}
+        else:
+            kept[key] = compact(value)
+    return kept
+
+
+def reachable(schemas: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    waiting = list(ROOTS)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found[name] = compact(schemas[name])
+        text = json.dumps(found[name])
+        waiting += [part.split('"')[0] for part in text.split(f'"$ref": "{PREFIX}')[1:]]
+    return dict(sorted(found.items()))
+
+
+def main(folder: Path) -> None:
+    schemas: dict[str, Any] = {}
+    for document in DOCUMENTS:
+        text = (folder / f"{document}_openapi.json").read_text(encoding="utf-8")
+        schemas.update(json.loads(text)["components"]["schemas"])
+    lines = [f"{json.dumps(name)}: {json.dumps(schema, sort_keys=True)}" for name, schema in reachable(schemas).items()]
+    target = Path(__file__).parent / "headgate_local" / "api" / "builtin" / "schemas.json"
+    target.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
