@@ -30,7 +30,13 @@ class Unresolved:
     @property
     def certain(self) -> bool:
         """The registry answered "no such thing" (condition False); otherwise nobody knows (Unknown)."""
-        return self.reason in {Reason.ALIAS_NOT_FOUND, Reason.VERSION_NOT_FOUND, Reason.MODEL_NOT_FOUND}
+        return self.reason in {
+            Reason.ALIAS_NOT_FOUND,
+            Reason.VERSION_NOT_FOUND,
+            Reason.MODEL_NOT_FOUND,
+            Reason.REGISTRY_NOT_ALLOWED,
+            Reason.SECRET_NOT_USABLE,
+        }
 
 
 Resolution = Resolved | Unresolved
@@ -135,6 +141,7 @@ class Pod:
     revision: str
     address: PodAddress | None  # None until the pod has an IP
     ready: bool
+    terminating: bool = False
     restarts: int = 0
     crash_looping: bool = False
     trouble: Reason | None = None  # Unschedulable or ImagePull

@@ -1,0 +1,159 @@
+"""From the JSON of a ModelDeployment to `Spec` and back.
+
+The CRD's schema and CEL rules say the same and say it first; this is for the day when an old or edited CRD lets
+something through: then the object is told what is wrong (InvalidSpec) and nothing that serves is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from headgate_operator.api.durations import format_duration
+from headgate_operator.api.model import ByAlias, ByVersion, ModelRef
+from headgate_operator.api.reader import Reader
+from headgate_operator.api.spec import (
+    ModelSpec,
+    RegistrySpec,
+    RolloutSpec,
+    ServiceSpec,
+    ServingSpec,
+    Spec,
+    Strategy,
+)
+
+_VERSION = re.compile(r"^[0-9]{1,19}$")
+_ALIAS = re.compile(r"^[A-Za-z0-9_-]{1,256}$")
+_RESERVED_ALIAS = re.compile(r"^(latest|[vV][0-9]+)$")
+_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
+_NAME = re.compile(r"^[a-z][-a-z0-9]{0,51}$")
+
+
+def parse_spec(obj: Mapping[str, Any]) -> Spec:
+    """`obj` is the whole object: its name is checked too, since it becomes a Service's."""
+    name = Reader(obj.get("metadata"), "metadata").required_text("name")
+    if not _NAME.match(name):
+        raise Reader({}, "metadata").error("name", "must begin with a letter and have at most 52 characters")
+    spec = Reader(obj.get("spec"), "spec")
+    replicas = spec.integer("replicas", low=0, high=1000)
+    return Spec(
+        model=_model(spec.object("model")),
+        replicas=1 if replicas is None else replicas,
+        serving=_serving(spec.object("serving")),
+        rollout=_rollout(spec.object("rollout")),
+        service=_service(spec.object("traffic").object("service")),
+        paused=spec.flag("paused", default=False),
+    )
+
+
+def _model(model: Reader) -> ModelSpec:
+    name = model.required_text("name")
+    if len(name) > 256 or "/" in name or ":" in name:
+        raise model.error("name", "must be a registered model's name: 1 to 256 characters without / and :")
+    digest = model.text("digest")
+    if digest is not None and not _DIGEST.match(digest):
+        raise model.error("digest", "must be sha256: and 64 lower-case hexadecimal digits")
+    registry = model.object("registry")
+    return ModelSpec(
+        name=name,
+        ref=_ref(model),
+        registry=RegistrySpec(uri=registry.text("uri"), secret_name=registry.text("secretName")),
+        digest=digest,
+    )
+
+
+def _ref(model: Reader) -> ModelRef:
+    version, alias = model.text("version"), model.text("alias")
+    if version is not None and alias is None:
+        if not _VERSION.match(version):
+            raise model.error("version", 'must be the version\'s number as a string, like "3"')
+        return ByVersion(version)
+    if alias is None or version is not None:
+        raise model.error("version", "give exactly one of version and alias")
+    if not _ALIAS.match(alias):
+        raise model.error("alias", "must be 1 to 256 of the characters A-Z a-z 0-9 _ -")
+    if _RESERVED_ALIAS.match(alias):
+        raise model.error("alias", "is reserved by MLflow; set an alias of your own, like champion")
+    return ByAlias(alias)
+
+
+def _serving(serving: Reader) -> ServingSpec:
+    env = serving.objects("env")
+    for variable in env:
+        if variable.required_text("name").startswith("HEADGATE_"):
+            raise variable.error("name", "HEADGATE_ variables are set by the operator; choose another name")
+    return ServingSpec(
+        image=serving.text("image"),
+        resources=serving.json("resources"),
+        env=tuple(variable.raw for variable in env),
+    )
+
+
+def _rollout(rollout: Reader) -> RolloutSpec:
+    strategy = rollout.text("strategy")
+    if strategy is not None and strategy not in set(Strategy):
+        raise rollout.error("strategy", f"must be one of {', '.join(Strategy)}")
+    return RolloutSpec(
+        strategy=None if strategy is None else Strategy(strategy),
+        min_duration=rollout.object("blueGreen").duration("minDuration"),
+        progress_deadline=rollout.duration("progressDeadline"),
+        keep_warm=rollout.duration("keepWarm"),
+        history_limit=rollout.integer("historyLimit", low=1, high=100),
+    )
+
+
+def _service(service: Reader) -> ServiceSpec:
+    return ServiceSpec(
+        port=service.integer("port", low=1, high=65535),
+        annotations=service.texts("annotations"),
+        labels=service.texts("labels"),
+    )
+
+
+def spec_to_dict(spec: Spec) -> dict[str, Any]:
+    """The JSON that parses to `spec`: only what the user said."""
+    ref = (
+        {"version": spec.model.ref.version}
+        if isinstance(spec.model.ref, ByVersion)
+        else {"alias": spec.model.ref.alias}
+    )
+    rollout = spec.rollout
+    durations = {"progressDeadline": rollout.progress_deadline, "keepWarm": rollout.keep_warm}
+    return _without_empty(
+        {
+            "model": {
+                "name": spec.model.name,
+                **ref,
+                "registry": {"uri": spec.model.registry.uri, "secretName": spec.model.registry.secret_name},
+                "digest": spec.model.digest,
+            },
+            "replicas": spec.replicas,
+            "serving": {
+                "image": spec.serving.image,
+                "resources": spec.serving.resources,
+                "env": list(spec.serving.env),
+            },
+            "rollout": {
+                "strategy": None if rollout.strategy is None else str(rollout.strategy),
+                "blueGreen": {
+                    "minDuration": None if rollout.min_duration is None else format_duration(rollout.min_duration)
+                },
+                **{name: None if value is None else format_duration(value) for name, value in durations.items()},
+                "historyLimit": rollout.history_limit,
+            },
+            "traffic": {
+                "service": {
+                    "port": spec.service.port,
+                    "annotations": spec.service.annotations,
+                    "labels": spec.service.labels,
+                }
+            },
+            "paused": spec.paused,
+        }
+    )
+
+
+def _without_empty(value: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {name: _without_empty(item) if isinstance(item, Mapping) else item for name, item in value.items()}
+    return {name: item for name, item in inner.items() if item is not None and item not in ({}, [])}

@@ -1,0 +1,223 @@
+"""What the operator remembers and tells: status of a ModelDeployment, as frozen values.
+
+Status is written before anything is done about it, so it is also the engine's only memory: a process that starts with
+nothing else goes on exactly where the last one stopped. No counters, no heartbeats: at rest it does not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from headgate_operator.api.model import Identity
+from headgate_operator.api.reasons import ConditionType, Reason
+
+
+class Truth(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    type: ConditionType
+    status: Truth
+    reason: Reason
+    message: str
+    last_transition_time: datetime
+    observed_generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    requested: str
+    resolved: Identity | None = None  # the last answer; it stays wanted while there is no newer one
+    resolved_from: str | None = None  # the reference it answered
+    digest: str | None = None  # of the resolved version's files, once pods have agreed on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stable:
+    """The revision that has (or, in a switch, is getting) the public traffic."""
+
+    revision: str
+    version: str
+    identity: str
+    deployment: str
+    digest: str | None = None
+    replicas: int = 0
+    ready_replicas: int = 0
+    restarts: int = 0  # container restarts at the switch: the guard's baseline
+    unready_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """The revision that is being verified. It has no public traffic."""
+
+    revision: str
+    version: str
+    identity: str
+    deployment: str
+    started_at: datetime
+    deadline_from: datetime
+    digest: str | None = None
+    replicas: int = 0
+    ready_replicas: int = 0
+    verified_at: datetime | None = None
+    blocked_by: Reason | None = None
+    waiting_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The revision that had the traffic before: warm until `warm_until`, then draining, then drained, then gone."""
+
+    revision: str
+    version: str
+    identity: str
+    deployment: str
+    replicas: int
+    digest: str | None = None
+    warm_until: datetime | None = None
+    draining_since: datetime | None = None
+    drained: bool = False
+
+
+class Phase(StrEnum):
+    VERIFYING = "Verifying"
+    SWITCHING = "Switching"
+
+
+class RolloutReason(StrEnum):
+    FIRST_DEPLOYMENT = "FirstDeployment"
+    ALIAS_MOVED = "AliasMoved"
+    SPEC_CHANGED = "SpecChanged"
+    SOURCE_CHANGED = "SourceChanged"
+    UNDO = "Undo"
+    RETRY = "Retry"
+    GUARD = "Guard"
+
+
+class Outcome(StrEnum):
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    FIRST_ROLLOUT_FAILED = "FirstRolloutFailed"
+    CANCELLED = "Cancelled"
+    SUPERSEDED = "Superseded"
+    REVERTED = "Reverted"
+    ADOPTED = "Adopted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatus:
+    min_duration: str
+    progress_deadline: str
+    keep_warm: str
+    history_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    id: int
+    started_at: datetime
+    strategy: str
+    reason: RolloutReason
+    phase: Phase
+    policy: PolicyStatus
+    from_: str | None = None  # versions, for people
+    to: str
+    from_revision: str | None = None
+    to_revision: str
+    outcome: Outcome | None = None  # what will have happened once the switch is seen
+    decided_at: datetime | None = None
+    message: str | None = None
+
+
+class Scope(StrEnum):
+    MODEL = "Model"
+    REVISION = "Revision"
+
+
+class By(StrEnum):
+    LOAD = "Load"
+    PREFLIGHT = "Preflight"
+    GUARD = "Guard"
+    UNDO = "Undo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    revision: str
+    scope: Scope
+    version: str
+    identity: str
+    at: datetime
+    by: By
+    gate: str
+    message: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    rollout: int
+    outcome: Outcome
+    reason: RolloutReason | None = None
+    from_: str | None = None
+    to: str
+    from_revision: str | None = None
+    to_revision: str
+    seconds: int
+    at: datetime
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """After an undo to a revision that was no longer warm: what is wanted instead of the rejected reference."""
+
+    revision: str
+    version: str
+
+
+class Answer(StrEnum):
+    ACCEPTED = "Accepted"
+    REFUSED = "Refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastCommand:
+    id: str
+    verb: str
+    outcome: Answer
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+    model: ModelStatus | None = None
+    stable: Stable | None = None
+    candidate: Candidate | None = None
+    previous: Previous | None = None
+    rollout: Rollout | None = None
+    hold: Hold | None = None
+    retrying: str | None = None  # the revision that a retry set free and that has not started again
+    paused: bool = False
+    rejected: tuple[Rejected, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    last_rollback_milliseconds: int | None = None
+    last_command: LastCommand | None = None
+    url: str | None = None
+    wanted: str | None = None
+    serving: str | None = None
+    ready: str | None = None
+    replicas: int = 0
+    selector: str | None = None
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type is kind), None)
