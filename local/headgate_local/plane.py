@@ -1,0 +1,121 @@
+"""The plane put together in one process: API server, controllers and, where wanted, a kubelet and Service listeners.
+
+Everything is passed in or made here, so the same assembly runs a laptop's demo on real processes and a simulation in
+virtual time. HTTPS and the state folder are the tool's business.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from headgate_local.addresses import Addresses
+from headgate_local.api.server import ApiServer
+from headgate_local.client import LocalClient
+from headgate_local.controllers.deployment import DeploymentController
+from headgate_local.controllers.endpointslice import EndpointSliceController
+from headgate_local.controllers.events import EventRecorder, Events, NoEvents
+from headgate_local.controllers.loop import ControllerLoop, Wiring
+from headgate_local.controllers.objects import Key, key_of
+from headgate_local.controllers.replicaset import ReplicaSetController
+from headgate_local.controllers.service import ServiceController
+from headgate_local.controllers.wiring import own_key, service_of_slice, wirings
+from headgate_local.kubelet.kubelet import Kubelet
+from headgate_local.kubelet.runtime import LogOptions, Runtime
+from headgate_local.kubelet.scheduler import Scheduler, node_object
+from headgate_local.proxy.proxy import Proxy
+from headgate_local.store import Change
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Plane:
+    """`async with Plane(...)`; without a runtime pods stay Pending, without a proxy Services have only an address."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime] = wall_clock,
+        runtime: Runtime | None = None,
+        api: ApiServer | None = None,
+        addresses: Addresses | None = None,
+        proxy: bool = False,
+        record_events: bool = False,
+        backoff_base: float = 10.0,
+        choose: random.Random | None = None,
+    ) -> None:
+        self.now = now
+        self.api = api or ApiServer(now=now)
+        self.client = LocalClient(self.api)
+        self.addresses = addresses or Addresses()
+        self._record_events = record_events
+        self.kubelet: Kubelet | None = None
+        self.proxy = (
+            Proxy(self.client, self.addresses, events=self._events("kube-proxy"), choose=choose) if proxy else None
+        )
+        if runtime is not None:
+            self.kubelet = Kubelet(
+                self.client,
+                runtime,
+                self.addresses,
+                now,
+                wake=lambda key: self.loop.wake("kubelet", key),
+                events=self._events("kubelet"),
+                backoff_base=backoff_base,
+            )
+        self.loop = ControllerLoop(self.api.store, self._wirings())
+
+    async def __aenter__(self) -> Self:
+        self.loop.start()
+        if self.kubelet is not None:
+            self.client.create(node_object(self.now()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.proxy is not None:
+            self.proxy.close()
+        if self.kubelet is not None:
+            await self.kubelet.stop()
+        await self.loop.stop()
+
+    def logs(self, namespace: str, pod: str, container: str | None, options: LogOptions) -> AsyncIterator[bytes]:
+        """A container's output; raises LogsUnavailableError."""
+        if self.kubelet is None:
+            raise LookupError("this plane has no kubelet")
+        return self.kubelet.logs(namespace, pod, container, options)
+
+    def _wirings(self) -> list[Wiring]:
+        # EndpointSlices and the proxy come before the kubelet: a pod leaves the Services before it is told to stop.
+        found = wirings(
+            self.client,
+            deployments=DeploymentController(self.client, self.now, self._events("deployment-controller")),
+            replica_sets=ReplicaSetController(self.client, self.now, self._events("replicaset-controller")),
+            services=ServiceController(self.client, self.addresses, self._events("service-controller")),
+            slices=EndpointSliceController(self.client),
+        )
+        if self.proxy is not None:
+            wakes = {"Service": own_key, "EndpointSlice": service_of_slice}
+            found.append(Wiring("proxy", self.proxy.sync, wakes))
+        if self.kubelet is not None:
+            scheduler = Scheduler(self.client, self.now, self._events("default-scheduler"))
+            found.append(Wiring("scheduler", scheduler.sync, {"Pod": own_key}))
+            wakes = {"Pod": own_key, "ConfigMap": self._users, "Secret": self._users}
+            found.append(Wiring("kubelet", self.kubelet.sync, wakes))
+        return found
+
+    def _users(self, change: Change) -> Iterable[Key]:
+        source = change.new or change.old
+        if source is None or self.kubelet is None:
+            return []
+        namespace, name = key_of(source)
+        return self.kubelet.users_of(change.kind, namespace, name)
+
+    def _events(self, component: str) -> Events:
+        return EventRecorder(self.client, self.now, component) if self._record_events else NoEvents()

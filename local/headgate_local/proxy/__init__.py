@@ -1,0 +1,1 @@
+"""Services as loopback listeners that spread connections over ready endpoints."""
