@@ -118,6 +118,7 @@ def gadget_crd() -> Obj:
         **_object(
             size={"type": "string", "enum": ["Small", "Large"], "default": "Small"},
             replicas={"type": "integer", "format": "int32", "minimum": 0, "maximum": 10, "default": 1},
+            limit={"type": "integer", "format": "int32", "minimum": 0, "maximum": 10},
             ratio={"type": "number"},
             enabled={"type": "boolean"},
             code=_text(5, minLength=2, pattern="^[a-z]+$"),

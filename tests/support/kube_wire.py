@@ -164,11 +164,11 @@ class Wire:
         return dict(answer.body)
 
     @contextlib.contextmanager
-    def watch(self, path: str, **query: str | int | bool) -> Iterator[Iterator[Obj]]:
+    def watch(self, path: str, *, accept: str = JSON, **query: str | int | bool) -> Iterator[Iterator[Obj]]:
         """The events of a watch. `timeoutSeconds` ends a watch that a failing check would wait on for ever."""
         params = _texts({"watch": True, "timeoutSeconds": 10, **query})
         response = self._session.get(
-            self._server + path, params=params, headers={"Accept": JSON}, stream=True, timeout=DEADLINE
+            self._server + path, params=params, headers={"Accept": accept}, stream=True, timeout=DEADLINE
         )
         try:
             assert response.status_code == 200, response.text

@@ -223,12 +223,18 @@ def test_an_invalid_apply_is_refused_like_any_write(api: Wire, path: str, name: 
     assert api.get(path).status == 404
 
 
-def test_a_field_that_the_schema_does_not_know_fails_an_apply_of_a_built_in_kind(api: Wire, ns: Namespace) -> None:
+def test_an_unknown_field_fails_an_apply_and_is_not_pruned(api: Wire, path: str, name: str) -> None:
+    # Surprising: other writes prune it and warn, but an apply cannot be typed with it: a server error.
+    answer = api.apply(path, intent(name, code="ab", spoon=1))
+    assert answer.status == 500
+    assert ".spec.spoon: field not declared in schema" in answer.message
+
+
+def test_an_unknown_field_fails_an_apply_of_a_built_in_kind(api: Wire, ns: Namespace) -> None:
     name = fresh("typo")
     wanted = deployment(name, replicas=0)
     wanted["spec"]["replcias"] = 3
     answer = api.apply(ns("deployments", name), wanted)
-    # Surprising: other writes only warn, but an apply cannot be typed with an unknown field.
     assert answer.status == 500
     assert ".spec.replcias: field not declared in schema" in answer.message
 
