@@ -1,0 +1,48 @@
+"""`headgate-server`: read the settings, take the ports, serve until told to end."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from headgate_server import __version__, logs, settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        config = settings.load(sys.argv[1:] if arguments is None else arguments, os.environ)
+    except settings.SettingsError as error:
+        sys.stderr.write(f"headgate-server: {error}\n")
+        return 2
+    logs.configure()
+    for name in settings.unknown(os.environ):
+        logs.warning("there is no such setting", variable=name)
+    code = _serve(config)
+    # A model call or a load that hangs in a thread must not keep a drained process alive.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _serve(config: settings.Settings) -> int:
+    # Imported late: `--help` and a bad setting answer at once.
+    import uvloop
+
+    from headgate_server.serving import Process, bound
+
+    try:
+        http, ops = bound(config.host, config.port), bound(config.host, config.ops_port)
+    except OSError as error:
+        logs.failure("the address cannot be used", detail=error.strerror, host=config.host, port=config.port)
+        return 1
+    ports = {"port": http.getsockname()[1], "ops_port": ops.getsockname()[1]}
+    logs.event("starting", headgate=__version__, model=config.model, host=config.host, **ports)
+
+    async def serve() -> None:
+        await Process(config).run(http, ops)
+
+    uvloop.run(serve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Bring the model up in the background and keep at it: transient failures are tried again, permanent ones stay.
+
+The process stays alive either way, so that /readyz can tell the operator the reason; a crash loop tells nothing.
+"""
+
+import asyncio
+import random
+from concurrent.futures import Executor
+from typing import Final
+
+from headgate_server import logs
+from headgate_server.loading import load
+from headgate_server.reasons import LoadError, Reason
+from headgate_server.registry.source import Source
+from headgate_server.state import State
+
+FIRST_WAIT: Final = 0.5
+LONGEST_WAIT: Final = 15.0
+
+
+async def bring_up(state: State, source: Source, executor: Executor) -> None:
+    """Return when the model serves or can never serve."""
+    wait = FIRST_WAIT
+    while True:
+        try:
+            await _attempt(state, source, executor)
+            return
+        except LoadError as error:
+            state.failed(error)
+            if error.permanent:
+                logs.failure("the model cannot be served", reason=error.reason, detail=error.message, permanent=True)
+                return
+            pause = wait * random.uniform(0.8, 1.2)  # noqa: S311 - spreads pods, keeps no secret
+            logs.warning("trying again", reason=error.reason, detail=error.message, seconds=round(pause, 1))
+            await asyncio.sleep(pause)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+
+async def _attempt(state: State, source: Source, executor: Executor) -> None:
+    try:
+        located = await source.locate()
+        from_registry = state.config.model.startswith("models:")
+        state.registry_reached = (located.origin == "registry" or None) if from_registry else None
+        loop = asyncio.get_running_loop()
+
+        def warming() -> None:
+            loop.call_soon_threadsafe(state.step, Reason.WARMING_UP, "the first prediction is under way")
+
+        loaded = await loop.run_in_executor(executor, load, located, state.config, warming)
+    except LoadError as error:
+        if error.reason.startswith("Registry"):
+            state.registry_reached = False
+        raise
+    except (Exception, MemoryError) as error:
+        # Whatever a library raises on a file it does not like: told, and never the end of the process.
+        logs.failure("loading failed", trace=True)
+        raise LoadError(Reason.LOAD_FAILED, f"{type(error).__name__} while loading") from error
+    state.loaded = loaded
+    logs.event("ready", model=loaded.name, version=loaded.version, digest=loaded.located.digest, golden=loaded.golden)

@@ -1,0 +1,24 @@
+"""Names this process shares with the operator, the CLI and the local plane.
+
+Every package keeps its own copy and imports no other: one test compares them. Change a name here only together
+with its twins.
+"""
+
+from typing import Final
+
+PORT: Final = 8080
+OPS_PORT: Final = 8081
+VERSION_HEADER: Final = "x-model-version"
+REQUEST_ID_HEADER: Final = "x-request-id"
+DIGEST_PREFIX: Final = "sha256:"
+
+# Latency buckets of metrics and /counters: the canary compares them edge by edge across versions.
+BUCKET_UPPER_BOUNDS_SECONDS: Final[tuple[float, ...]] = tuple(0.0001 * 1.25**i for i in range(57))
+
+PATH_GROUPS: Final = ("predict", "invocations", "v2_infer", "other")
+
+LIVE_PATH: Final = "/livez"
+READY_PATH: Final = "/readyz"
+METRICS_PATH: Final = "/metrics"
+COUNTERS_PATH: Final = "/counters"
+OPERATIONS_PATHS: Final = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH, COUNTERS_PATH})

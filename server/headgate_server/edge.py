@@ -1,0 +1,92 @@
+"""What holds for every request of the prediction port, outside of all routes.
+
+A request id, the model's version on every answer, the end of old or draining connections, counts and times. Pure
+ASGI: nothing here reads a body, and no framework's own error page gets out.
+"""
+
+import asyncio
+import math
+import re
+import time
+import uuid
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headgate_server import logs
+from headgate_server.connections import SCOPE_KEY
+from headgate_server.contract import OPERATIONS_PATHS, REQUEST_ID_HEADER, VERSION_HEADER
+from headgate_server.counts import Counts
+from headgate_server.protocols.failures import RequestFailed, answer
+from headgate_server.state import State
+
+REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
+ID_KEY: Final = "headgate.request_id"
+BEGAN_KEY: Final = "headgate.began"
+
+
+class Edge:
+    """The outermost layer of the prediction port."""
+
+    def __init__(self, app: ASGIApp, state: State, counts: Counts) -> None:
+        self._app = app
+        self._state = state
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        scope[ID_KEY] = _request_id(scope)
+        scope[BEGAN_KEY] = began
+        operations = scope["path"] in OPERATIONS_PATHS
+        status = 0
+
+        async def with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._headers(scope)]
+            await send(message)
+
+        if not operations:
+            self._state.began()
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            # A mistake of ours: the client gets its protocol's 500, the log the trace, nobody the data.
+            logs.failure("a request failed unexpectedly", trace=True, path=_group(scope["path"]))
+            if status:
+                raise
+            self._counts.failed("internal")
+            await answer(scope["path"], RequestFailed(500, "internal", "internal error"))(scope, receive, with_headers)
+        finally:
+            if not operations:
+                self._state.ended()
+                self._counts.answered(_group(scope["path"]), status or 499, time.perf_counter() - began)
+
+    def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        headers = [(REQUEST_ID_HEADER.encode(), scope[ID_KEY].encode())]
+        if version := self._state.model_version:
+            headers.append((VERSION_HEADER.encode(), version.encode("latin-1", "replace")))
+        if self._state.draining or asyncio.get_running_loop().time() >= scope.get(SCOPE_KEY, math.inf):
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value.decode("ascii"))
+    return uuid.uuid4().hex
+
+
+def _group(path: str) -> str:
+    if path == "/predict":
+        return "predict"
+    if path == "/invocations":
+        return "invocations"
+    if path.startswith("/v2/models/") and path.endswith("/infer"):
+        return "v2_infer"
+    return "other"

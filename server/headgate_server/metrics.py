@@ -1,0 +1,88 @@
+"""The same counts in Prometheus' words. The names are contract: dashboards, alerts and canaries read them."""
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from headgate_server.contract import BUCKET_UPPER_BOUNDS_SECONDS
+from headgate_server.counts import Counts
+from headgate_server.state import State
+
+WHO = ("model", "version", "revision")
+EDGES = [*(repr(edge) for edge in BUCKET_UPPER_BOUNDS_SECONDS), "+Inf"]
+
+
+class Metrics(Collector):
+    """Makes every family at the moment of the scrape; nothing is kept twice."""
+
+    def __init__(self, state: State, counts: Counts, open_connections: Callable[[], int]) -> None:
+        self._state = state
+        self._counts = counts
+        self._open_connections = open_connections
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._requests()
+        yield from self._errors()
+        yield self._gauge("headgate_requests_in_flight", "Requests under way.", self._state.in_flight)
+        yield self._gauge(
+            "headgate_open_connections", "Open connections of the prediction port.", self._open_connections()
+        )
+        yield from self._model()
+
+    @property
+    def _who(self) -> list[str]:
+        return [self._state.model_name, self._state.model_version, self._state.config.revision]
+
+    def _gauge(self, name: str, meaning: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, meaning, labels=WHO)
+        family.add_metric(self._who, value)
+        return family
+
+    def _requests(self) -> Iterator[Metric]:
+        labels = (*WHO, "path", "code")
+        total = CounterMetricFamily("headgate_requests", "Answered requests, operations paths left out.", labels=labels)
+        duration = HistogramMetricFamily(
+            "headgate_request_duration_seconds", "From the request's first byte to the answer's last.", labels=labels
+        )
+        for (group, code), row in sorted(self._counts.rows.items()):
+            who = [*self._who, group, str(code)]
+            total.add_metric(who, row.count)
+            cumulative = zip(EDGES, accumulate(row.buckets), strict=True)
+            duration.add_metric(who, [(edge, float(n)) for edge, n in cumulative], row.seconds)
+        yield total
+        yield duration
+
+    def _errors(self) -> Iterator[Metric]:
+        errors = CounterMetricFamily("headgate_errors", "Requests that failed, by reason.", labels=(*WHO, "reason"))
+        for kind, count in sorted(self._counts.errors.items()):
+            errors.add_metric([*self._who, kind], count)
+        yield errors
+        violations = CounterMetricFamily(
+            "headgate_schema_violations", "Requests whose input did not fit the signature.", labels=WHO
+        )
+        violations.add_metric(self._who, self._counts.schema_violations)
+        yield violations
+
+    def _model(self) -> Iterator[Metric]:
+        loaded = self._state.loaded
+        yield self._gauge("headgate_model_loaded", "1 when the model may answer.", 1 if loaded else 0)
+        if loaded is None:
+            return
+        yield self._gauge("headgate_model_load_seconds", "Reading, loading and warming.", loaded.load_seconds)
+        about = GaugeMetricFamily(
+            "headgate_model_info", "Always 1; what is served.", labels=(*WHO, "digest", "flavor", "runtime")
+        )
+        about.add_metric([*self._who, loaded.located.digest, loaded.described.flavor, loaded.model.runtime], 1)
+        yield about

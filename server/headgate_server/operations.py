@@ -1,0 +1,63 @@
+"""Probes and numbers: /livez, /readyz, /metrics, /counters; the same on both ports.
+
+They touch no model and no lock: liveness must stay quick while the model is busy.
+"""
+
+from collections.abc import Callable
+
+import orjson
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import PlainTextResponse, Response
+
+from headgate_server.contract import COUNTERS_PATH, LIVE_PATH, METRICS_PATH, READY_PATH
+from headgate_server.counts import Counts
+from headgate_server.metrics import Metrics
+from headgate_server.predictor import Predictor
+from headgate_server.state import State
+
+
+def routes(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> APIRouter:
+    router = APIRouter()
+    metrics = Metrics(state, counts, open_connections)
+    methods = ["GET", "HEAD"]
+
+    async def livez() -> Response:
+        if predictor.hung:
+            return PlainTextResponse("a prediction hangs\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def readyz() -> Response:
+        waiting = state.not_ready
+        if waiting is not None:
+            body = {"ready": False, "reason": waiting.reason, "permanent": waiting.reason.permanent}
+            return _json({**body, "message": waiting.message}, 503)
+        loaded = state.loaded
+        if loaded is None:
+            raise RuntimeError("ready without a model")
+        return _json(
+            {
+                "ready": True,
+                "model": loaded.name,
+                "version": loaded.version,
+                "revision": state.config.revision,
+                "digest": loaded.located.digest,
+                "golden": loaded.golden,
+            }
+        )
+
+    async def metrics_text() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def counters() -> Response:
+        return _json(counts.as_json(state, open_connections()))
+
+    router.add_api_route(LIVE_PATH, livez, methods=methods)
+    router.add_api_route(READY_PATH, readyz, methods=methods)
+    router.add_api_route(METRICS_PATH, metrics_text, methods=methods)
+    router.add_api_route(COUNTERS_PATH, counters, methods=methods)
+    return router
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

@@ -1,0 +1,137 @@
+"""The process: two listeners, the model in the background, and an end that loses no request.
+
+uvicorn closes its listeners at once on SIGTERM, while kube-proxy still sends new connections here for a moment. So
+the signal is ours: readiness fails first, everything is still accepted and answered with `Connection: close` for the
+drain delay, then the listeners close, what is in flight is finished, and the process ends with 0.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+
+from headgate_server import connections, logs
+from headgate_server.app import operations_app, prediction_app
+from headgate_server.bringing_up import bring_up
+from headgate_server.counts import Counts
+from headgate_server.loaders import threads
+from headgate_server.predictor import Predictor
+from headgate_server.registry.source import Source
+from headgate_server.settings import Settings
+from headgate_server.state import State
+
+# Well above the idle time of any client's pool: the client, which knows when it sends, shall close first.
+KEEP_ALIVE_SECONDS = 75
+BACKLOG = 2048
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @property
+    def open_connections(self) -> int:
+        return len(self.server_state.connections)
+
+
+class Process:
+    """One server process; `run` returns when it has drained."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self.state = State(config)
+        self._counts = Counts()
+        self._predictor = Predictor(config.threads or threads.quota(), config.timeout)
+        self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        self._http = _listener(None, connections.protocol(config.connection_max_age))
+        self._ops = _listener(None, connections.protocol(0))
+        self._http.config.app = prediction_app(self.state, self._counts, self._predictor, self._open_connections)
+        self._ops.config.app = operations_app(self.state, self._counts, self._predictor, self._open_connections)
+
+    async def run(self, http: socket.socket, ops: socket.socket) -> None:
+        """Serve on the bound sockets until told to end."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.terminate)
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        source = Source(self._config)
+        try:
+            async with asyncio.TaskGroup() as group:
+                bringing = group.create_task(bring_up(self.state, source, self._loading), name="bring up")
+                serving = group.create_task(self._http.serve([http]), name="http")
+                group.create_task(self._ops.serve([ops]), name="ops")
+                await self._drained()
+                bringing.cancel()
+                self._http.should_exit = True
+                await asyncio.wait({serving})  # until the last answer is out
+                self._ops.should_exit = True
+        finally:
+            source.close()
+            self._predictor.stop()
+            self._loading.shutdown(wait=False, cancel_futures=True)
+        logs.event("ended", in_flight=self.state.in_flight)
+
+    def terminate(self) -> None:
+        """SIGTERM: drain; a second one: at once."""
+        if self._stop.is_set():
+            self._now.set()
+            self._http.force_exit = True
+        self._stop.set()
+
+    def interrupt(self) -> None:
+        """Ctrl-C on a laptop: no endpoints have to propagate."""
+        self._now.set()
+        self.terminate()
+
+    async def _drained(self) -> None:
+        await self._stop.wait()
+        was_ready = self.state.not_ready is None
+        self.state.draining = True
+        logs.event("draining", in_flight=self.state.in_flight, open_connections=self._open_connections())
+        # A process that never was ready never was an endpoint.
+        if was_ready:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), self._config.drain_delay)
+
+    def _open_connections(self) -> int:
+        return self._http.open_connections
+
+
+def _listener(app: Any, protocol: type[asyncio.Protocol]) -> Listener:
+    return Listener(
+        uvicorn.Config(
+            app=app,
+            http=protocol,
+            ws="none",
+            loop="uvloop",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            backlog=BACKLOG,
+        )
+    )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening address taken early, so that a busy port ends the process before anything is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
