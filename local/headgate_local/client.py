@@ -81,7 +81,13 @@ class LocalClient:
         self._sent("DELETE", self._path(kind, namespace, name), options)
 
     def _sent(
-        self, method: str, path: str, body: Obj, *, media_type: str = "application/json", query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Obj,
+        *,
+        media_type: str = "application/json",
+        query: dict[str, str] | None = None,
     ) -> Obj:
         found: Obj = self._send(method, path, body=body, media_type=media_type, query=query or {})
         return found

@@ -54,7 +54,9 @@ class Schema:
         if self.raw.get("x-kubernetes-preserve-unknown-fields") or self.raw.get("additionalProperties") is True:
             return True
         # An object of Kubernetes' own schema without any field (RawExtension, JSON, FieldsV1) holds anything.
-        return not self.properties and self.additional is None and self.type in ("object", "") and not self.int_or_string
+        return (
+            not self.properties and self.additional is None and self.type in ("object", "") and not self.int_or_string
+        )
 
     @cached_property
     def int_or_string(self) -> bool:

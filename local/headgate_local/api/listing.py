@@ -85,7 +85,9 @@ def watch_answer(store: Store, target: Target, request: Request, render: Render)
     query = Query.of(target, request)
     if request.flag("sendInitialEvents"):
         message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
-        error = ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: {message}')
+        error = ApiError(
+            422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: {message}'
+        )
         error.details = {"group": "meta.k8s.io", "kind": "ListOptions"}
         raise error
     version = _start(request)
@@ -124,7 +126,9 @@ def _start(request: Request) -> int | None:
     if given in ("", "0"):
         return None
     if not given.isdigit():
-        raise bad_request(f"resourceVersion: Invalid value: \"{given}\": strconv.ParseUint: parsing \"{given}\": invalid syntax")
+        raise bad_request(
+            f'resourceVersion: Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax'
+        )
     return int(given)
 
 

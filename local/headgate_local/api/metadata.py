@@ -113,7 +113,9 @@ def _annotation_errors(annotations: dict[str, Any]) -> list[FieldError]:
         invalid("metadata.annotations", key, hint) for key in annotations for hint in qualified_name_hints(key.lower())
     ]
     if sum(len(key) + len(str(value)) for key, value in annotations.items()) > 256 * 1024:
-        errors.append(FieldError(FieldReason.TOO_LONG, "metadata.annotations", detail="may not be more than 262144 bytes"))
+        errors.append(
+            FieldError(FieldReason.TOO_LONG, "metadata.annotations", detail="may not be more than 262144 bytes")
+        )
     return errors
 
 
@@ -128,13 +130,20 @@ def _owner_errors(owners: list[dict[str, Any]]) -> list[FieldError]:
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         hint = "Only one reference can have Controller set to true."
-        found = f"{hint} Found \"true\" in references for {controllers[0]['kind']}/{controllers[0]['name']}"
+        found = f'{hint} Found "true" in references for {controllers[0]["kind"]}/{controllers[0]["name"]}'
         found += f" and {controllers[1]['kind']}/{controllers[1]['name']}"
         errors.append(FieldError(FieldReason.INVALID, "metadata.ownerReferences", owners, found))
     return errors
 
 
-SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+SYSTEM_FIELDS = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
 
 
 def keep_system_fields(obj: Obj, old: Obj) -> None:

@@ -13,15 +13,19 @@ from typing import Any
 
 from headgate_local import errors
 from headgate_local.api import bodies, listing, patches
+from headgate_local.api.builtin.registry import rules_of
 from headgate_local.api.deletion import DeleteOptions, Deleter
 from headgate_local.api.request import Request, Response
 from headgate_local.api.routing import Target, parse
-from headgate_local.api.rules import NoRules, Rules
+from headgate_local.api.rules import Rules
 from headgate_local.api.writing import Options, Writer, Written
+from headgate_local.crd.definition import kinds_of
+from headgate_local.crd.rules import CustomRules, DefinitionRules
 from headgate_local.errors import ApiError
 from headgate_local.kinds import Kind, Kinds
-from headgate_local.store import Obj, Store, clone
+from headgate_local.store import Change, Obj, Store, clone
 
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 PATCH_TYPES = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
 
@@ -30,6 +34,8 @@ class ApiServer:
     def __init__(self, *, now: Callable[[], datetime], uid: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
         self.store = Store()
         self.kinds = Kinds()
+        self.store.on_change(self._follow_definitions)
+        self._definition_rules = DefinitionRules(now)
         self._writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid)
         self._deleter = Deleter(self.store, now=now)
         for name in DEFAULT_NAMESPACES:
@@ -43,8 +49,30 @@ class ApiServer:
             return Response(error.status, error.body())
 
     def _rules(self, kind: Kind) -> Rules:
-        del kind
-        return NoRules()
+        if kind.custom:
+            return CustomRules(kind)
+        if kind.resource == CRDS:
+            return self._definition_rules
+        return rules_of(kind.resource)
+
+    def _follow_definitions(self, change: Change) -> None:
+        """A definition serves its kinds from the moment it is stored, and takes their objects with it when it goes."""
+        if change.resource != CRDS:
+            return
+        spec = change.object["spec"]
+        group, plural = spec["group"], spec["names"]["plural"]
+        if change.type == "DELETED":
+            self._drop_objects(group, plural)
+        self.kinds.remove(group, plural)
+        if change.type != "DELETED":
+            for kind in kinds_of(change.object):
+                self.kinds.add(kind)
+
+    def _drop_objects(self, group: str, plural: str) -> None:
+        kind = next((one for one in self.kinds if (one.group, one.plural) == (group, plural)), None)
+        for obj in self.store.list(kind) if kind else ():
+            assert kind is not None  # noqa: S101 - there are objects only where there is a kind
+            self.store.remove(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
     def _answer(self, request: Request) -> Response:
         target = parse(self.kinds, request.path)
@@ -115,7 +143,9 @@ class ApiServer:
             return Response(200, self._shown(target)(obj))
         details: dict[str, Any] = {"name": target.name, "group": kind.group, "kind": kind.plural}
         details = {key: value for key, value in details.items() if value} | {"uid": obj["metadata"]["uid"]}
-        return Response(200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+        return Response(
+            200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        )
 
     def _delete_all(self, target: Target, request: Request) -> Response:
         options = DeleteOptions.of(request, _delete_body(request))

@@ -71,7 +71,9 @@ Now = Callable[[], datetime]
 
 
 class Writer:
-    def __init__(self, store: Store, kinds: Kinds, rules: Callable[[Kind], Rules], *, now: Now, uid: Callable[[], str]) -> None:
+    def __init__(
+        self, store: Store, kinds: Kinds, rules: Callable[[Kind], Rules], *, now: Now, uid: Callable[[], str]
+    ) -> None:
         self._store = store
         self._kinds = kinds
         self._rules = rules
@@ -132,7 +134,9 @@ class Writer:
             return
         given = meta.get("namespace")
         if given and given != target.namespace:
-            raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            raise errors.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
         meta["namespace"] = target.namespace
 
     def _name(self, kind: Kind, meta: Obj) -> None:
@@ -234,9 +238,7 @@ class Writer:
         if not held:
             return ownership.write(obj, {})
         reset = reset_fields(kind, target.subresource)
-        return ownership.write(
-            obj, ownership.updated(kind.schema, old, obj, held, who, rfc3339(self._now()), reset)
-        )
+        return ownership.write(obj, ownership.updated(kind.schema, old, obj, held, who, rfc3339(self._now()), reset))
 
     # --- apply ------------------------------------------------------------------------------------------------------
 
@@ -298,7 +300,7 @@ class Writer:
                 f"the API version in the data ({obj.get('apiVersion')}) does not match the expected API version"
                 f" ({kind.api_version})"
                 if obj.get("kind") == kind.kind
-                else f"{obj.get('kind')} in version \"{obj.get('apiVersion')}\" cannot be handled as a {kind.kind}"
+                else f'{obj.get("kind")} in version "{obj.get("apiVersion")}" cannot be handled as a {kind.kind}'
             )
         obj = {"apiVersion": kind.api_version, "kind": kind.kind, **clone(obj)}
         if not isinstance(obj.setdefault("metadata", {}), dict):
@@ -335,5 +337,3 @@ def reset_fields(kind: Kind, subresource: str) -> PathSet:
         return frozenset([("f:status",)])
     top = {("f:spec",), *((f"f:{name}",) for name in kind.schema.properties if name not in ("status", "metadata"))}
     return frozenset(top | {("f:metadata",)})
-
-

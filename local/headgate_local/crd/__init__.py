@@ -1,0 +1,1 @@
+"""Custom kinds: from a CustomResourceDefinition to a served, defaulted, validated kind."""

@@ -46,7 +46,10 @@ def read(obj: Obj) -> Managers:
     found: Managers = {}
     for entry in obj.get("metadata", {}).get("managedFields") or ():
         who = ManagerId(
-            entry.get("manager", ""), entry.get("operation", ""), entry.get("apiVersion", ""), entry.get("subresource", "")
+            entry.get("manager", ""),
+            entry.get("operation", ""),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
         )
         found[who] = Owned(paths.from_fields(entry.get("fieldsV1") or {}), entry.get("time", ""))
     return found
@@ -55,7 +58,9 @@ def read(obj: Obj) -> Managers:
 def write(obj: Obj, managers: Managers) -> Obj:
     """The object with its managedFields replaced; appliers first, then by time and name."""
     meta = {key: value for key, value in obj.get("metadata", {}).items() if key != "managedFields"}
-    ordered = sorted(managers.items(), key=lambda pair: (pair[0].operation, pair[1].time, pair[0].manager, pair[0].subresource))
+    ordered = sorted(
+        managers.items(), key=lambda pair: (pair[0].operation, pair[1].time, pair[0].manager, pair[0].subresource)
+    )
     if ordered:
         meta["managedFields"] = [_entry(who, owned) for who, owned in ordered]
     return {**obj, "metadata": meta}
@@ -76,7 +81,9 @@ def bare(obj: Obj) -> Obj:
     return {**obj, "metadata": {key: value for key, value in meta.items() if key != "managedFields"}}
 
 
-def updated(schema: Schema, old: Obj, new: Obj, managers: Managers, who: ManagerId, now: str, reset: PathSet) -> Managers:
+def updated(
+    schema: Schema, old: Obj, new: Obj, managers: Managers, who: ManagerId, now: str, reset: PathSet
+) -> Managers:
     """Who owns what after a create, update or patch: the writer takes what it changed, everyone loses what is gone."""
     difference = compare(schema, bare(old), bare(new))
     changed = paths.without_below(frozenset(difference.added | difference.modified), reset)

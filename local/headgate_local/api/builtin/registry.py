@@ -1,0 +1,26 @@
+"""Which rules belong to which built-in kind."""
+
+from __future__ import annotations
+
+from headgate_local.api.builtin import pods, records, services, workloads
+from headgate_local.api.rules import NoRules, Rules
+
+RULES: dict[str, Rules] = {
+    "configmaps": records.ConfigMapRules(),
+    "controllerrevisions.apps": workloads.ControllerRevisionRules(),
+    "deployments.apps": workloads.DeploymentRules(),
+    "endpointslices.discovery.k8s.io": services.EndpointSliceRules(),
+    "events": records.EventRules(),
+    "leases.coordination.k8s.io": records.LeaseRules(),
+    "namespaces": records.NamespaceRules(),
+    "poddisruptionbudgets.policy": workloads.DisruptionBudgetRules(),
+    "pods": pods.PodRules(),
+    "replicasets.apps": workloads.ReplicaSetRules(),
+    "secrets": records.SecretRules(),
+    "services": services.ServiceRules(),
+}
+NONE = NoRules()
+
+
+def rules_of(resource: str) -> Rules:
+    return RULES.get(resource, NONE)
