@@ -131,6 +131,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(BACKLOG)  # a probe that comes before the loop turns waits instead of being refused
     except OSError:
         made.close()
         raise
