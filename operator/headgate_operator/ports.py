@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from headgate_operator.api.model import Identity, ModelRef
+from headgate_operator.core.event import Event as Event  # part of this interface
 from headgate_operator.core.observed import Counters, Example, Golden, PodAddress, Readiness, Resolution, Unresolved
 
 Obj = dict[str, Any]
@@ -130,15 +131,6 @@ class Probe(Protocol):
     async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
         """POST `body` to /invocations on the prediction port: 200, every number finite, x-model-version == version."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a ModelDeployment, once. `warning` False = Normal."""
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 class Events(Protocol):

@@ -44,7 +44,7 @@ def from_json(kind: type[T], value: object) -> T:
     """`kind` is a dataclass whose fields all have defaults or are present; UnreadableError otherwise."""
     if not isinstance(value, dict):
         raise UnreadableError(f"{kind.__name__} is not an object")
-    hints = _hints(kind)
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
     known: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         raw = value.get(camel(field.name))

@@ -207,7 +207,6 @@ class Status:
     rollout: Rollout | None = None
     hold: Hold | None = None
     retrying: str | None = None  # the revision that a retry set free and that has not started again
-    paused: bool = False
     rejected: tuple[Rejected, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     last_rollback_milliseconds: int | None = None

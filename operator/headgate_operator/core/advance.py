@@ -1,0 +1,60 @@
+"""The decision of a pass: from the last status and what was seen to the next status. Pure, and the whole of it.
+
+Rules are tried in order until none has anything to say; the summary (conditions, texts, counts) comes last. What is
+decided here is written before anything is done about it, and what is done follows from what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from headgate_operator.api.status import Status
+from headgate_operator.core import candidate_rules, command_rules, memory_rules, traffic_rules
+from headgate_operator.core.summary import summarise
+from headgate_operator.core.view import View
+
+Rule = Callable[[View, Status], Status]
+
+RULES: tuple[Rule, ...] = (
+    memory_rules.remember_model,
+    memory_rules.adopt,
+    command_rules.obey,
+    memory_rules.forget_what_is_over,
+    candidate_rules.keep_clock,
+    traffic_rules.watch_readiness,
+    traffic_rules.guard,
+    traffic_rules.see_the_switch,
+    candidate_rules.follow_the_wish,
+    candidate_rules.return_to_previous,
+    traffic_rules.end_keep_warm,
+    traffic_rules.drain,
+    traffic_rules.forget_previous,
+    candidate_rules.give_up_failed,
+    candidate_rules.verify,
+    candidate_rules.switch,
+    candidate_rules.start,
+)
+ROUNDS = 40  # far more than any chain of rules; running out is a defect, and must not become a hot loop
+
+
+class UndecidedError(AssertionError):
+    """Two rules undo each other for ever: the pass fails loudly instead of writing."""
+
+
+def advance(view: View, status: Status) -> Status:
+    decided = replace(status, observed_generation=view.generation)
+    for _ in range(ROUNDS):
+        following = _first_change(view, decided)
+        if following is None:
+            return summarise(view, decided)
+        decided = following
+    raise UndecidedError(f"{view.namespace}/{view.name}: no decision after {ROUNDS} rounds")
+
+
+def _first_change(view: View, status: Status) -> Status | None:
+    for rule in RULES:
+        following = rule(view, status)
+        if following != status:
+            return following
+    return None

@@ -1,0 +1,128 @@
+"""The way of a candidate: begun, verified, switched to, or given up. One small rule for each step.
+
+A rule returns the status unchanged where it has nothing to say. All rest on what this pass saw of the candidate's own
+pods, so several may fire in one pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headgate_operator.api.reasons import Reason
+from headgate_operator.api.status import Outcome, Phase, RolloutReason, Status
+from headgate_operator.core.failures import digests_of, failure
+from headgate_operator.core.gates import READY_TO_SWITCH, VERIFY, held_by
+from headgate_operator.core.rollouts import (
+    abandon,
+    begin,
+    fail_candidate,
+    instantly,
+    promote,
+    start_draining,
+    switch_back,
+)
+from headgate_operator.core.view import View, outside_trouble
+from headgate_operator.core.wanted import frozen, reason_for, wanted
+
+
+def keep_clock(view: View, status: Status) -> Status:
+    """Time in which the candidate could not get on, for reasons outside it, does not count towards its deadline."""
+    candidate = status.candidate
+    if candidate is None:
+        return status
+    blocked_by = _blocked_by(view, status)
+    if blocked_by is candidate.blocked_by:
+        return status
+    deadline_from = view.now if blocked_by is None else candidate.deadline_from
+    return replace(status, candidate=replace(candidate, blocked_by=blocked_by, deadline_from=deadline_from))
+
+
+def _blocked_by(view: View, status: Status) -> Reason | None:
+    assert status.candidate is not None  # noqa: S101
+    if frozen(view, status):
+        return Reason.PAUSED
+    if view.spec.replicas == 0:
+        return Reason.SCALED_TO_ZERO
+    if view.hindered:
+        return Reason.NAME_CONFLICT if view.children.conflict else Reason.WAITING_FOR_GARBAGE_COLLECTION
+    trouble = outside_trouble(view, status.candidate.revision)
+    if trouble is not None:
+        return trouble.reason
+    return Reason.GOLDEN_UNAVAILABLE if view.example_trouble is not None else None
+
+
+def follow_the_wish(view: View, status: Status) -> Status:
+    """The reference changed while a rollout was under way: cancel it, or let another candidate take its place."""
+    candidate = status.candidate
+    if candidate is None or frozen(view, status):
+        return status
+    goal = wanted(view, status).goal
+    if goal is not None and goal.hash == candidate.revision:
+        return status
+    if goal is None or (status.stable is not None and goal.hash == status.stable.revision):
+        return abandon(view, status, Outcome.CANCELLED, "the reference no longer asks for it")
+    return abandon(view, status, Outcome.SUPERSEDED, f"version {goal.identity.version} is wanted instead")
+
+
+def return_to_previous(view: View, status: Status) -> Status:
+    """The reference names the previous version again, and it is still warm: traffic goes back at once."""
+    goal, stable = wanted(view, status).goal, status.stable
+    previous = instantly(view, status)
+    if goal is None or stable is None or previous is None or previous.revision != goal.hash:
+        return status
+    if frozen(view, status) or view.children.conflict or status.candidate is not None:
+        return status
+    undone = status.hold is not None and status.hold.revision == goal.hash
+    return switch_back(
+        view,
+        status,
+        stable,
+        previous,
+        reason=RolloutReason.UNDO if undone else reason_for(view, status, goal),
+        outcome=Outcome.ROLLED_BACK if undone else Outcome.REVERTED,
+        message=f"version {previous.version} was still warm",
+    )
+
+
+def give_up_failed(view: View, status: Status) -> Status:
+    candidate = status.candidate
+    if candidate is None or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
+        return status
+    verdict = failure(view, candidate)
+    return status if verdict is None else fail_candidate(view, status, candidate, verdict)
+
+
+def verify(view: View, status: Status) -> Status:
+    """Verified means now: a candidate that loses a pod, or is scaled up, has to show everything again."""
+    candidate = status.candidate
+    if candidate is None:
+        return status
+    if candidate.verified_at is None:
+        if held_by(VERIFY, view, status, candidate) is not None:
+            return status
+        digest = digests_of(view, candidate)[0]
+        return replace(status, candidate=replace(candidate, verified_at=view.now, digest=digest))
+    if view.complete(candidate.revision):
+        return status
+    return replace(status, candidate=replace(candidate, verified_at=None, deadline_from=view.now))
+
+
+def switch(view: View, status: Status) -> Status:
+    candidate = status.candidate
+    if candidate is None or held_by(READY_TO_SWITCH, view, status, candidate) is not None:
+        return status
+    if status.previous is None:
+        return promote(view, status, candidate)
+    if status.previous.draining_since is None:  # keepWarm ends early: two warm versions beside a third are too many
+        return start_draining(view, status, status.previous)
+    return status
+
+
+def start(view: View, status: Status) -> Status:
+    goal = wanted(view, status).goal
+    if goal is None or status.candidate is not None or (status.stable and status.stable.revision == goal.hash):
+        return status
+    switching = status.rollout is not None and status.rollout.phase is Phase.SWITCHING
+    if switching or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
+        return status
+    return begin(view, status, goal, reason_for(view, status, goal))

@@ -1,0 +1,90 @@
+"""When a candidate has failed, and what that says about it: a list of small checks, the first that fires decides.
+
+A permanent reason from the pod itself needs no deadline. A cause outside the model is no failure at all: such time does
+not even count towards the deadline (`deadline_from` is set anew when the trouble has passed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headgate_operator.api.durations import format_duration
+from headgate_operator.api.status import By, Candidate, Scope
+from headgate_operator.core.observed import GoldenFailed, PodNotReady, PodReady
+from headgate_operator.core.quarantine import Verdict
+from headgate_operator.core.view import View
+
+CRASHES = 3
+# These speak about the model itself; every other permanent reason may be cured by other settings.
+_ABOUT_THE_MODEL = {"GoldenFailed", "DigestMismatch"}
+
+Check = Callable[[View, Candidate], Verdict | None]
+
+
+def permanent_reason(view: View, candidate: Candidate) -> Verdict | None:
+    for pod in view.pods(candidate.revision):
+        told = pod.readiness
+        if isinstance(told, PodNotReady) and told.permanent:
+            scope = Scope.MODEL if told.reason in _ABOUT_THE_MODEL else Scope.REVISION
+            by = By.PREFLIGHT if scope is Scope.MODEL else By.LOAD
+            return Verdict(scope=scope, by=by, gate=told.reason, message=told.message)
+    return None
+
+
+def digests_of(view: View, candidate: Candidate) -> list[str]:
+    """What the pods of this revision say they have loaded, in the order of their names."""
+    pods = sorted(view.pods(candidate.revision), key=lambda pod: pod.name)
+    told = (pod.readiness for pod in pods)
+    return [answer.digest for answer in told if isinstance(answer, PodReady) and answer.revision == candidate.revision]
+
+
+def digest_disagreement(view: View, candidate: Candidate) -> Verdict | None:
+    revision = view.revision(candidate.revision)
+    given = revision.digest if revision else None
+    expected = given or candidate.digest
+    digests = set(digests_of(view, candidate)) | ({expected} if expected else set())
+    if len(digests) <= 1:
+        return None
+    whose = "spec.model.digest and the pods" if given else "the pods"
+    message = f"{whose} do not agree on the model's files: {', '.join(sorted(digests))}"
+    return Verdict(scope=Scope.MODEL, by=By.PREFLIGHT, gate="DigestMismatch", message=message)
+
+
+def golden_failure(view: View, candidate: Candidate) -> Verdict | None:
+    for pod in view.pods(candidate.revision):
+        if isinstance(pod.golden, GoldenFailed):
+            message = f"the model's own input example fails: {pod.golden.message}"
+            return Verdict(scope=Scope.MODEL, by=By.PREFLIGHT, gate="GoldenFailed", message=message)
+    return None
+
+
+def crashes(view: View, candidate: Candidate) -> Verdict | None:
+    for pod in view.pods(candidate.revision):
+        if pod.crash_looping or pod.restarts >= CRASHES:
+            message = f"the server of pod {pod.name} crashes again and again. {pod.message}".strip()
+            return Verdict(scope=Scope.REVISION, by=By.LOAD, gate="CrashLoop", message=message)
+    return None
+
+
+def deadline_passed(view: View, candidate: Candidate) -> Verdict | None:
+    if candidate.blocked_by is not None or candidate.verified_at is not None:
+        return None
+    if view.now - candidate.deadline_from < view.policy.progress_deadline:
+        return None
+    waited = format_duration(view.policy.progress_deadline)
+    message = f"not ready and verified within {waited}. {_last_word(view, candidate)}".strip()
+    return Verdict(scope=Scope.REVISION, by=By.LOAD, gate="ProgressDeadline", message=message)
+
+
+def _last_word(view: View, candidate: Candidate) -> str:
+    for pod in view.pods(candidate.revision):
+        if isinstance(pod.readiness, PodNotReady):
+            return f"{pod.readiness.reason}: {pod.readiness.message}"
+    return ""
+
+
+CHECKS: tuple[Check, ...] = (permanent_reason, digest_disagreement, golden_failure, crashes, deadline_passed)
+
+
+def failure(view: View, candidate: Candidate) -> Verdict | None:
+    return next(filter(None, (check(view, candidate) for check in CHECKS)), None)

@@ -1,0 +1,75 @@
+"""Keeping the status true: the registry's answer, a status that was lost, lists that must not grow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headgate_operator.api.status import HistoryEntry, ModelStatus, Outcome, Stable, Status
+from headgate_operator.core.command import current_rollout
+from headgate_operator.core.observed import Resolved
+from headgate_operator.core.quarantine import trim
+from headgate_operator.core.rollouts import child_name
+from headgate_operator.core.view import View
+from headgate_operator.core.wanted import wanted
+
+
+def remember_model(view: View, status: Status) -> Status:
+    requested, known = view.spec.model.requested, status.model
+    if isinstance(view.resolution, Resolved):
+        model = ModelStatus(requested=requested, resolved=view.resolution.identity, resolved_from=requested)
+    elif known is not None:
+        model = replace(known, requested=requested)
+    else:
+        model = ModelStatus(requested=requested)
+    model = replace(model, digest=_digest(view, replace(status, model=model)))
+    return status if model == known else replace(status, model=model)
+
+
+def _digest(view: View, status: Status) -> str | None:
+    asked = wanted(view, status).asked
+    roles = (status.stable, status.candidate, status.previous)
+    return next((role.digest for role in roles if role and asked and role.revision == asked.hash), None)
+
+
+def adopt(view: View, status: Status) -> Status:
+    """Status was lost (a restore, an orphaned delete): what the public Service selects is stable."""
+    public = view.children.public
+    if status.stable or status.candidate or status.rollout or public is None or public.revision is None:
+        return status
+    revision = view.revision(public.revision)
+    if revision is None or view.deployment(public.revision) is None or view.hindered:
+        return status
+    stable = Stable(
+        revision=revision.hash,
+        version=revision.identity.version,
+        identity=revision.identity_hash,
+        deployment=child_name(view.name, revision.hash),
+        digest=view.children.digests.get(revision.hash),
+        restarts=view.restarts(revision.hash),
+    )
+    entry = HistoryEntry(
+        rollout=current_rollout(status) + 1,
+        outcome=Outcome.ADOPTED,
+        to=stable.version,
+        to_revision=stable.revision,
+        seconds=0,
+        at=view.now,
+        message="the status was lost; what served was taken over",
+    )
+    history = (*status.history, entry)[-view.policy.history_limit :]
+    return replace(status, stable=stable, history=history)
+
+
+def forget_what_is_over(view: View, status: Status) -> Status:
+    """A hold ends when the reference asks for something that is not rejected; quarantine keeps to its size."""
+    wish = wanted(view, status)
+    if status.hold is not None and wish.asked is not None and wish.forbidden_by is None:
+        status = replace(status, hold=None)
+    stable = status.stable.revision if status.stable else None
+    if status.retrying is not None and (
+        wish.asked is None or wish.asked.hash != status.retrying or wish.asked.hash == stable
+    ):
+        status = replace(status, retrying=None)
+    if len(status.history) > view.policy.history_limit:
+        status = replace(status, history=status.history[-view.policy.history_limit :])
+    return trim(status, wish.asked)

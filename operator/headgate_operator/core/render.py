@@ -1,0 +1,200 @@
+"""The children that the status asks for, complete and deterministic. Rendered from revisions, never from spec.
+
+So what serves can be repaired or made again at any time, also while the wish is something else entirely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headgate_operator import contract
+from headgate_operator.api.spec import DEFAULT_PORT
+from headgate_operator.api.status import Candidate, Previous, Stable, Status
+from headgate_operator.core.revision import Revision
+from headgate_operator.core.rollouts import child_name
+from headgate_operator.core.stored import revision_data
+from headgate_operator.core.summary import NO_REVISION
+from headgate_operator.core.template import labels_of
+from headgate_operator.core.view import View
+from headgate_operator.core.wanted import asked_revision
+
+Obj = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A revision that shall have a Deployment, and how large."""
+
+    revision: Revision
+    replicas: int
+    digest: str | None
+
+
+def render(view: View, status: Status) -> list[Obj]:
+    """In the order in which they must come into being."""
+    roles = roles_of(view, status)
+    return [
+        *(controller_revision(view, role.revision) for role in roles),
+        *(config_map(view, role.revision, role.digest) for role in roles if role.digest is not None),
+        *(deployment(view, role.revision, role.replicas) for role in roles),
+        *([preview_service(view, status.candidate)] if status.candidate else []),
+        public_service(view, status),
+    ]
+
+
+def roles_of(view: View, status: Status) -> list[Role]:
+    """A revision that is not stored (any more) cannot be rendered: what runs of it is left as it is."""
+    asked = asked_revision(view, status)
+    known = {revision.hash: revision for revision in ([asked] if asked else [])}
+    known |= {revision.hash: revision for revision in view.revisions}
+    held = [(role, size) for role, size in _sizes(view, status) if role.revision in known]
+    return [Role(revision=known[role.revision], replicas=size, digest=role.digest) for role, size in held]
+
+
+def _sizes(view: View, status: Status) -> Iterable[tuple[Stable | Candidate | Previous, int]]:
+    if status.stable is not None:
+        yield status.stable, view.spec.replicas
+    if status.candidate is not None:
+        yield status.candidate, view.spec.replicas
+    if status.previous is not None:
+        yield status.previous, _previous_size(view, status.previous)
+
+
+def _previous_size(view: View, previous: Previous) -> int:
+    """Warm, it follows spec.replicas: going back must never mean fewer pods. Draining, it does not grow any more."""
+    if previous.drained:
+        return 0
+    if previous.draining_since is not None:
+        return min(previous.replicas, view.spec.replicas)
+    return view.spec.replicas
+
+
+def controller_revision(view: View, revision: Revision) -> Obj:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": _child_metadata(view, revision),
+        "revision": revision.number,
+        "data": revision_data(revision),
+    }
+
+
+def config_map(view: View, revision: Revision, digest: str) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _child_metadata(view, revision),
+        "data": {contract.DIGEST_KEY: digest},
+    }
+
+
+def deployment(view: View, revision: Revision, replicas: int) -> Obj:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _child_metadata(view, revision),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": 600,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": selector(view.name, revision.hash)},
+            "template": dict(revision.template),
+        },
+    }
+
+
+def public_service(view: View, status: Status) -> Obj:
+    service = view.spec.service
+    labels = {**service.labels, **_service_labels(view)}
+    return _service(
+        view,
+        name=view.name,
+        labels=labels,
+        annotations=service.annotations,
+        revision=public_revision(view, status),
+        port=service.port or DEFAULT_PORT,
+    )
+
+
+def public_revision(view: View, status: Status) -> str:
+    """What the public Service shall select at this moment: stable, unless that would cut off what still answers."""
+    target = status.stable.revision if status.stable else NO_REVISION
+    live = view.children.public.revision if view.children.public else None
+    if live is None or live == target or (status.candidate is not None and live == status.candidate.revision):
+        return target
+    return live if view.ready_pods(live) > 0 and view.ready_pods(target) == 0 else target
+
+
+def preview_service(view: View, candidate: Candidate) -> Obj:
+    return _service(
+        view,
+        name=preview_name(view.name),
+        labels=_service_labels(view),
+        annotations={},
+        revision=candidate.revision,
+        port=DEFAULT_PORT,
+    )
+
+
+def preview_name(name: str) -> str:
+    return f"{name}-candidate"
+
+
+def selector(name: str, revision: str) -> dict[str, str]:
+    return {contract.LABEL_DEPLOYMENT: name, contract.LABEL_REVISION: revision}
+
+
+def _service(
+    view: View, *, name: str, labels: Mapping[str, str], annotations: Mapping[str, str], revision: str, port: int
+) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": view.namespace,
+            "labels": dict(labels),
+            **({"annotations": dict(annotations)} if annotations else {}),
+            "ownerReferences": [owner_reference(view)],
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "selector": selector(view.name, revision),
+            "ports": [{"name": contract.PORT_NAME, "port": port, "protocol": "TCP", "targetPort": contract.PORT_NAME}],
+        },
+    }
+
+
+def _service_labels(view: View) -> dict[str, str]:
+    """Without a revision: these live as long as the ModelDeployment."""
+    return {
+        contract.LABEL_NAME: contract.SERVER_NAME,
+        contract.LABEL_INSTANCE: view.name,
+        contract.LABEL_MANAGED_BY: contract.MANAGED_BY,
+        contract.LABEL_PART_OF: contract.PART_OF,
+        contract.LABEL_DEPLOYMENT: view.name,
+    }
+
+
+def _child_metadata(view: View, revision: Revision) -> Obj:
+    return {
+        "name": child_name(view.name, revision.hash),
+        "namespace": view.namespace,
+        "labels": labels_of(view.name, revision.hash, revision.identity.version),
+        "ownerReferences": [owner_reference(view)],
+    }
+
+
+def owner_reference(view: View) -> Obj:
+    return {
+        "apiVersion": contract.API_VERSION,
+        "kind": contract.KIND,
+        "name": view.name,
+        "uid": view.uid,
+        "controller": True,
+        # Else clusters with the owner-reference admission plugin ask for update on modeldeployments/finalizers.
+        "blockOwnerDeletion": False,
+    }

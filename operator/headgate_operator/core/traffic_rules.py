@@ -1,0 +1,155 @@
+"""After the decision to switch: the switch is seen, the new version is guarded, the old one stays warm and drains.
+
+Nothing is taken away on a timer alone: endpoints and the pods' own counters say when nobody uses it any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from headgate_operator import contract
+from headgate_operator.api.status import (
+    By,
+    Outcome,
+    Phase,
+    Previous,
+    RolloutReason,
+    Scope,
+    Stable,
+    Status,
+)
+from headgate_operator.core.observed import Pod
+from headgate_operator.core.quarantine import Verdict, is_rejected, reject
+from headgate_operator.core.rollouts import end, returnable, start_draining, switch_back
+from headgate_operator.core.view import View, outside_trouble
+
+GUARD_RESTARTS = 2
+GUARD_UNREADY = timedelta(seconds=10)
+QUIET = timedelta(seconds=2)
+BACKSTOP = timedelta(seconds=contract.GRACE_SECONDS)
+
+
+def watch_readiness(view: View, status: Status) -> Status:
+    """Remembers since when the stable revision answers nothing, while there is a warm one to go back to."""
+    stable = status.stable
+    if stable is None:
+        return status
+    unready = _guarding(view, status) is not None and not _answers(view, status, stable)
+    if unready == (stable.unready_since is not None):
+        return status
+    return replace(status, stable=replace(stable, unready_since=view.now if unready else None))
+
+
+def _answers(view: View, status: Status, stable: Stable) -> bool:
+    if status.rollout is not None:  # endpoints still change hands: the pods themselves are the evidence
+        return view.ready_pods(stable.revision) > 0
+    return view.publicly_ready > 0
+
+
+def _guarding(view: View, status: Status) -> Previous | None:
+    """The previous revision, where the guard could switch back to it."""
+    previous = returnable(status, status.previous)
+    if previous is None or previous.draining_since is not None or view.spec.replicas == 0:
+        return None
+    return previous if view.ready_pods(previous.revision) > 0 else None
+
+
+def guard(view: View, status: Status) -> Status:
+    """A new version that crashes or goes silent while the old one is warm: back, and without asking."""
+    stable, previous = status.stable, _guarding(view, status)
+    if stable is None or previous is None:
+        return status
+    why = _alarm(view, stable)
+    if why is None:
+        return status
+    outside = outside_trouble(view, stable.revision)
+    if outside is None or why.gate == "Restarts":
+        status = reject(status, stable, why, view.now, serving_identity=previous.identity)
+    # Where the cause lies outside, traffic goes back all the same, but nothing is held against the version.
+    return switch_back(
+        view,
+        status,
+        stable,
+        previous,
+        reason=RolloutReason.GUARD,
+        outcome=Outcome.ROLLED_BACK,
+        message=why.message if outside is None else f"{why.message} ({outside.reason}: {outside.message})",
+    )
+
+
+def _alarm(view: View, stable: Stable) -> Verdict | None:
+    restarts = view.restarts(stable.revision) - stable.restarts
+    if restarts >= GUARD_RESTARTS:
+        message = f"{restarts} container restarts since the switch"
+        return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="Restarts", message=message)
+    if stable.unready_since is not None and view.now - stable.unready_since >= GUARD_UNREADY:
+        message = f"no ready endpoint for {GUARD_UNREADY.seconds} s"
+        return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="NoReadyEndpoint", message=message)
+    return None
+
+
+def see_the_switch(view: View, status: Status) -> Status:
+    """The public endpoints are the new stable revision's: the rollout is over, the old revision stays warm."""
+    stable, rollout = status.stable, status.rollout
+    if stable is None or rollout is None or rollout.phase is not Phase.SWITCHING or rollout.outcome is None:
+        return status
+    if view.children.conflict or not view.switch_seen(stable.revision):
+        return status
+    if rollout.outcome is Outcome.ROLLED_BACK and rollout.decided_at is not None:
+        took = round((view.now - rollout.decided_at) / timedelta(milliseconds=1))
+        status = replace(status, last_rollback_milliseconds=max(0, took))
+    ended = end(status, rollout.outcome, view.now, view.policy.history_limit)
+    previous = ended.previous
+    if previous is None or previous.draining_since is not None:
+        return ended
+    if is_rejected(ended, previous.revision, previous.identity):
+        return start_draining(view, ended, previous)
+    return replace(ended, previous=replace(previous, warm_until=view.now + view.policy.keep_warm))
+
+
+def end_keep_warm(view: View, status: Status) -> Status:
+    previous = status.previous
+    if previous is None or previous.draining_since is not None or status.rollout is not None:
+        return status
+    if view.spec.paused or previous.warm_until is None or view.now < previous.warm_until:
+        return status
+    return start_draining(view, status, previous)
+
+
+def drain(view: View, status: Status) -> Status:
+    """Draining is over when the pods say that nobody is there any more, or when the time that any pod gets is over."""
+    previous = status.previous
+    if previous is None or previous.drained:
+        return status
+    if view.spec.replicas == 0:
+        return replace(status, previous=replace(previous, drained=True))
+    if previous.draining_since is None or _has_traffic(view, previous):
+        return status
+    overdue = view.now - previous.draining_since >= BACKSTOP
+    if overdue or all(_idle(pod) for pod in view.pods(previous.revision)):
+        return replace(status, previous=replace(previous, drained=True))
+    return status
+
+
+def _has_traffic(view: View, previous: Previous) -> bool:
+    return view.publicly_selected(previous.revision) or view.has_public_endpoints(previous.revision)
+
+
+def _idle(pod: Pod) -> bool:
+    seen = pod.counters
+    if seen is None or seen.in_flight > 0:
+        return False
+    quiet = seen.last_request_age_seconds is None or seen.last_request_age_seconds >= QUIET.total_seconds()
+    return seen.open_connections == 0 or quiet
+
+
+def forget_previous(view: View, status: Status) -> Status:
+    """Its Deployment is removed once nothing names it any more."""
+    previous = status.previous
+    if previous is None or not previous.drained or view.all_pods(previous.revision):
+        return status
+    deployment = view.deployment(previous.revision)
+    if deployment is not None and (deployment.wanted > 0 or view.publicly_selected(previous.revision)):
+        return status
+    return replace(status, previous=None)

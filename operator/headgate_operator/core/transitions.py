@@ -1,0 +1,106 @@
+"""Events: what happened, told once, from the difference of two statuses. At rest there is none."""
+
+from __future__ import annotations
+
+from headgate_operator.api.reasons import ConditionType, Reason
+from headgate_operator.api.status import Answer, HistoryEntry, Outcome, Phase, Status, Truth
+from headgate_operator.core.event import Event
+
+_BAD = {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}
+
+
+def events_between(old: Status, new: Status) -> list[Event]:
+    return [
+        *_command(old, new),
+        *_rollout(old, new),
+        *_history(old, new),
+        *_rejected(old, new),
+        *_previous(old, new),
+        *_conditions(old, new),
+    ]
+
+
+def _command(old: Status, new: Status) -> list[Event]:
+    answer = new.last_command
+    if answer is None or (old.last_command is not None and old.last_command.id == answer.id):
+        return []
+    accepted = answer.outcome is Answer.ACCEPTED
+    return [Event(f"Command{answer.outcome}", f"{answer.verb or 'command'}: {answer.message}", warning=not accepted)]
+
+
+def _rollout(old: Status, new: Status) -> list[Event]:
+    events = []
+    before, after = old.rollout, new.rollout
+    if after is not None and (before is None or before.id != after.id):
+        origin = f" from version {after.from_}" if after.from_ else ""
+        events.append(Event("RolloutStarted", f"rollout {after.id}{origin} to version {after.to}: {after.reason}"))
+    verified_before = old.candidate.verified_at if old.candidate else None
+    switched = after is not None and after.phase is Phase.SWITCHING and after.outcome is Outcome.PROMOTED
+    was_switched = before is not None and before.phase is Phase.SWITCHING
+    verified_now = (new.candidate is not None and new.candidate.verified_at is not None) or (
+        switched and not was_switched
+    )
+    if verified_before is None and verified_now and after is not None:
+        events.append(Event("Verified", f"version {after.to}: all pods agree, golden prediction checked"))
+    if after is not None and after.phase is Phase.SWITCHING and (before is None or before.outcome is not after.outcome):
+        target = new.stable.version if new.stable else after.to
+        events.append(Event("Switching", f"traffic moves to version {target}"))
+    return events
+
+
+def _history(old: Status, new: Status) -> list[Event]:
+    known = {(entry.rollout, entry.at) for entry in old.history}
+    return [_ended(entry) for entry in new.history if (entry.rollout, entry.at) not in known]
+
+
+def _ended(entry: HistoryEntry) -> Event:
+    origin = f" from version {entry.from_}" if entry.from_ else ""
+    more = f": {entry.message}" if entry.message else ""
+    text = f"rollout {entry.rollout}{origin} to version {entry.to} after {entry.seconds} s{more}"
+    return Event(str(entry.outcome), text, warning=entry.outcome in _BAD)
+
+
+def _rejected(old: Status, new: Status) -> list[Event]:
+    known = {(entry.revision, entry.scope, entry.at) for entry in old.rejected}
+    return [
+        Event("Rejected", f"version {entry.version} ({entry.scope}) by {entry.by}: {entry.message}", warning=True)
+        for entry in new.rejected
+        if (entry.revision, entry.scope, entry.at) not in known
+    ]
+
+
+def _previous(old: Status, new: Status) -> list[Event]:
+    before, after = old.previous, new.previous
+    if after is not None and after.draining_since is not None:
+        was_draining = before is not None and before.revision == after.revision and before.draining_since is not None
+        if not was_draining:
+            early = after.warm_until is not None and after.draining_since < after.warm_until
+            why = "; keepWarm ends early, the next version is ready" if early else ""
+            return [Event("Draining", f"version {after.version} finishes its requests{why}")]
+    if before is not None and before.drained and after is None:
+        return [Event("Removed", f"the pods of version {before.version} are gone")]
+    return []
+
+
+def _conditions(old: Status, new: Status) -> list[Event]:
+    events = []
+    for kind in (ConditionType.MODEL_RESOLVED, ConditionType.AVAILABLE):
+        before, after = old.condition(kind), new.condition(kind)
+        if after is None or (before is None and after.reason in {Reason.NO_VERSION_YET, Reason.SCALED_TO_ZERO}):
+            continue
+        changed = before is None or before.status is not after.status or before.reason is not after.reason
+        if changed:
+            bad = after.status is not Truth.TRUE and after.reason not in {Reason.SCALED_TO_ZERO, Reason.NO_VERSION_YET}
+            events.append(Event(str(after.reason), after.message, warning=bad))
+    return [*events, *_trouble(old, new)]
+
+
+def _trouble(old: Status, new: Status) -> list[Event]:
+    """What stands in the way of a rollout, when it begins to."""
+    before, after = old.condition(ConditionType.PROGRESSING), new.condition(ConditionType.PROGRESSING)
+    quiet = {Reason.NOTHING_TO_DO, Reason.ROLLED_BACK, Reason.FIRST_ROLLOUT_FAILED}
+    if after is None or after.status is not Truth.FALSE or after.reason in quiet:
+        return []
+    if before is not None and before.reason is after.reason:
+        return []
+    return [Event(str(after.reason), after.message, warning=after.reason is not Reason.PAUSED)]

@@ -1,0 +1,62 @@
+"""When a key wants to be looked at again without anybody waking it: pure, from what the last pass saw and decided."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from headgate_operator.api.status import Candidate, Status
+from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
+from headgate_operator.core.view import View
+
+POLL = 1.0
+"""Pods are asked this often while something loads, switches or drains: their answers wake nobody."""
+COLLECTION_POLL = 2.0
+BLOCKED_POLL = 5.0
+
+
+def next_wake(view: View, status: Status, resync: float) -> float:
+    """Seconds, never more than `resync`."""
+    waits = [resync, *_polls(view, status)]
+    waits += [max(0.0, (moment - view.now).total_seconds()) for moment in _moments(view, status)]
+    return min(waits)
+
+
+def _polls(view: View, status: Status) -> list[float]:
+    polls = []
+    if status.rollout is not None and status.candidate is None:
+        polls.append(POLL)
+    if status.candidate is not None and status.candidate.verified_at is None:
+        polls.append(POLL if status.candidate.blocked_by is None else BLOCKED_POLL)
+    if status.previous is not None and status.previous.draining_since is not None:
+        polls.append(POLL)
+    if status.stable is not None and status.stable.unready_since is not None:
+        polls.append(POLL)
+    if view.children.awaiting_collection or view.children.conflict:
+        polls.append(COLLECTION_POLL)
+    return polls
+
+
+def _moments(view: View, status: Status) -> list[datetime]:
+    """Points in time at which a decision is due. Those that have passed are held by something else."""
+    moments = [*_candidate_moments(view, status.candidate)] if status.candidate else []
+    if status.previous is not None:
+        if status.previous.warm_until is not None and status.previous.draining_since is None:
+            moments.append(status.previous.warm_until)
+        if status.previous.draining_since is not None:
+            moments.append(status.previous.draining_since + BACKSTOP)
+    if status.stable is not None and status.stable.unready_since is not None:
+        moments.append(status.stable.unready_since + GUARD_UNREADY)
+    return [moment for moment in moments if moment > view.now] if view.spec.paused else _due(moments, view.now)
+
+
+def _due(moments: list[datetime], now: datetime) -> list[datetime]:
+    # A moment that is over and still held by a gate must not become a hot loop: at least one poll in between.
+    return [max(moment, now + timedelta(seconds=POLL)) if moment <= now else moment for moment in moments]
+
+
+def _candidate_moments(view: View, candidate: Candidate) -> list[datetime]:
+    if candidate.verified_at is not None:
+        return [candidate.verified_at + view.policy.min_duration]
+    if candidate.blocked_by is None:
+        return [candidate.deadline_from + view.policy.progress_deadline]
+    return []
