@@ -126,7 +126,9 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         **query: str | int | bool,
     ) -> Answer:
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        # Compact and sorted, because a real server compares the data of a ControllerRevision byte by byte.
+        ready = body is None or isinstance(body, bytes)
+        data = body if ready else json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
         sent = {"Accept": accept, **({"Content-Type": content_type} if data is not None else {}), **(headers or {})}
         response = self._session.request(
             method, self._server + path, data=data, headers=sent, params=_texts(query), timeout=DEADLINE

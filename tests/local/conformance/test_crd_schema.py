@@ -57,7 +57,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"limit": 1.5},
         "spec.limit",
         "FieldValueTypeInvalid",
-        'Invalid value: "number": spec.limit in body must be of type integer: "number"',
+        "spec.limit in body must be of type int",
     ),
     "a number for a text": (
         {"comment": 3},
@@ -126,7 +126,8 @@ def test_the_schema_refuses(api: Wire, ns: Namespace, what: str) -> None:
     spec, field, reason, message = REFUSED[what]
     answer = tried(api, ns, **spec)
     assert (answer.status, answer.reason) == (422, "Invalid")
-    assert answer.fields == {field}
+    # A rule at the root, whose place is `<nil>`, may stumble over the broken value too.
+    assert answer.fields - {"<nil>"} == {field}
     cause = answer.causes[0]
     assert cause["reason"] == reason
     assert message in cause["message"]
