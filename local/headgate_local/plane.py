@@ -7,11 +7,12 @@ virtual time. HTTPS and the state folder are the tool's business.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from headgate_local import errors
 from headgate_local.addresses import Addresses
 from headgate_local.api.server import ApiServer
 from headgate_local.client import LocalClient
@@ -19,12 +20,14 @@ from headgate_local.controllers.deployment import DeploymentController
 from headgate_local.controllers.endpointslice import EndpointSliceController
 from headgate_local.controllers.events import EventRecorder, Events, NoEvents
 from headgate_local.controllers.loop import ControllerLoop, Wiring
-from headgate_local.controllers.objects import Key, key_of
+from headgate_local.controllers.objects import Key, Obj, key_of
 from headgate_local.controllers.replicaset import ReplicaSetController
 from headgate_local.controllers.service import ServiceController
-from headgate_local.controllers.wiring import own_key, service_of_slice, wirings
+from headgate_local.controllers.wiring import own_key, service_of_slice, wanted_pod, wirings
+from headgate_local.garbage import GarbageCollector, NamespaceController
 from headgate_local.kubelet.kubelet import Kubelet
-from headgate_local.kubelet.runtime import LogOptions, Runtime
+from headgate_local.kubelet.log_files import log_options
+from headgate_local.kubelet.runtime import LogsUnavailableError, Runtime
 from headgate_local.kubelet.scheduler import Scheduler, node_object
 from headgate_local.proxy.proxy import Proxy
 from headgate_local.store import Change
@@ -54,6 +57,7 @@ class Plane:
         self.client = LocalClient(self.api)
         self.addresses = addresses or Addresses()
         self._record_events = record_events
+        self._garbage, self._namespaces = GarbageCollector(self.client), NamespaceController(self.client)
         self.kubelet: Kubelet | None = None
         self.proxy = (
             Proxy(self.client, self.addresses, events=self._events("kube-proxy"), choose=choose) if proxy else None
@@ -68,6 +72,7 @@ class Plane:
                 events=self._events("kubelet"),
                 backoff_base=backoff_base,
             )
+        self.api.logs = self._logs
         self.loop = ControllerLoop(self.api.store, self._wirings())
 
     async def __aenter__(self) -> Self:
@@ -85,11 +90,14 @@ class Plane:
             await self.kubelet.stop()
         await self.loop.stop()
 
-    def logs(self, namespace: str, pod: str, container: str | None, options: LogOptions) -> AsyncIterator[bytes]:
-        """A container's output; raises LogsUnavailableError."""
+    def _logs(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """GET .../pods/<name>/log: refused where there is nothing to read, as the real one does."""
         if self.kubelet is None:
-            raise LookupError("this plane has no kubelet")
-        return self.kubelet.logs(namespace, pod, container, options)
+            raise errors.bad_request("this plane has no kubelet")
+        try:
+            return self.kubelet.logs(namespace, pod, query.get("container"), log_options(query))
+        except (LogsUnavailableError, ValueError) as error:
+            raise errors.bad_request(str(error)) from error
 
     def _wirings(self) -> list[Wiring]:
         # EndpointSlices and the proxy come before the kubelet: a pod leaves the Services before it is told to stop.
@@ -105,10 +113,22 @@ class Plane:
             found.append(Wiring("proxy", self.proxy.sync, wakes))
         if self.kubelet is not None:
             scheduler = Scheduler(self.client, self.now, self._events("default-scheduler"))
-            found.append(Wiring("scheduler", scheduler.sync, {"Pod": own_key}))
-            wakes = {"Pod": own_key, "ConfigMap": self._users, "Secret": self._users}
+            found.append(Wiring("scheduler", scheduler.sync, {"Pod": wanted_pod}))
+            wakes = {"Pod": wanted_pod, "ConfigMap": self._users, "Secret": self._users}
             found.append(Wiring("kubelet", self.kubelet.sync, wakes))
+        found.append(Wiring("garbage", self._collect, wakes_always=self._ownership_changed))
         return found
+
+    def _collect(self, namespace: str, name: str) -> None:
+        del namespace, name
+        self._garbage.collect()
+        self._namespaces.collect()
+
+    def _ownership_changed(self, change: Change) -> Iterable[Key]:
+        # A full pass reads everything, so the many writes that only tell a status must not cause one.
+        told_only = change.type == "MODIFIED" and change.old and _ownership(change.old) == _ownership(change.object)
+        wanted = self._garbage.wants(change) or self._namespaces.wants(change)
+        return [] if told_only or not wanted else [("", "")]
 
     def _users(self, change: Change) -> Iterable[Key]:
         source = change.new or change.old
@@ -119,3 +139,7 @@ class Plane:
 
     def _events(self, component: str) -> Events:
         return EventRecorder(self.client, self.now, component) if self._record_events else NoEvents()
+
+
+def _ownership(obj: Obj) -> tuple[object, ...]:
+    return tuple(obj["metadata"].get(field) for field in ("ownerReferences", "finalizers", "deletionTimestamp"))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARKER = "HEADGATE_LOCAL_PLANE"
+POD_MARKER = "HEADGATE_LOCAL_POD"
 _START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command name
 _STATE_FIELD = 0
 
@@ -53,9 +54,9 @@ def read_pid_file(path: Path) -> ProcessId | None:
     return found if found == ProcessId(pid, started) else None
 
 
-def marked(state: Path) -> list[ProcessId]:
-    """Every process that was started as (part of) a pod of this state folder's plane."""
-    mark = f"{MARKER}={state}".encode()
+def marked(state: Path, *, pods_only: bool = False) -> list[ProcessId]:
+    """Every process that carries the mark of this state folder: its pods', and what a demo started beside them."""
+    mark, pod_mark = f"{MARKER}={state}".encode(), f"{POD_MARKER}=".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -63,7 +64,8 @@ def marked(state: Path) -> list[ProcessId]:
                 environ = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if mark in environ.split(b"\0"):
+            variables = environ.split(b"\0")
+            if mark in variables and (not pods_only or any(v.startswith(pod_mark) for v in variables)):
                 process = identify(int(entry.name))
                 if process:
                     found.append(process)

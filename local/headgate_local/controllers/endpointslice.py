@@ -74,7 +74,7 @@ class EndpointSliceController:
         if not groups:
             # An empty slice, not none: a reader can tell "no endpoints" from "not looked at yet".
             return [([], [])]
-        result = []
+        result: list[tuple[list[Obj], list[Obj]]] = []
         for ports, endpoints in sorted(groups.items(), key=str):
             ordered = sorted(endpoints, key=lambda e: str(e["targetRef"]["name"]))
             starts = range(0, len(ordered), _MOST_ENDPOINTS)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headgate_local.controllers.objects import Key
 from headgate_local.errors import ApiError
@@ -26,7 +26,9 @@ class Wiring:
 
     name: str
     sync: Callable[[str, str], float | None]
-    wakes: Mapping[str, Callable[[Change], Iterable[Key]]]
+    wakes: Mapping[str, Callable[[Change], Iterable[Key]]] = field(default_factory=dict)
+    # Asked for every change of any kind; for the few controllers that are about all objects.
+    wakes_always: Callable[[Change], Iterable[Key]] | None = None
 
 
 class ControllerLoop:
@@ -76,7 +78,7 @@ class ControllerLoop:
 
     def _enqueue(self, change: Change) -> None:
         for wiring in self._wirings.values():
-            keys = wiring.wakes.get(change.kind)
+            keys = wiring.wakes.get(change.kind, wiring.wakes_always)
             if keys:
                 for key in keys(change):
                     self.wake(wiring.name, key)

@@ -57,6 +57,19 @@ def own_key(change: Change) -> Iterable[Key]:
     return {key_of(obj) for obj in versions(change)}
 
 
+def wanted_pod(change: Change) -> Iterable[Key]:
+    """For the node's side: what is wanted of a pod has changed, not what the node itself has just told of it."""
+    old, new = change.old, change.new
+    if change.type == "MODIFIED" and old and new and _wanted(old) == _wanted(new):
+        return []
+    return own_key(change)
+
+
+def _wanted(pod: Obj) -> tuple[Obj, object, object]:
+    metadata = pod["metadata"]
+    return spec_of(pod), metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds")
+
+
 def _owner_or_selecting(client: LocalClient) -> Callable[[str], Callable[[Change], Iterable[Key]]]:
     def for_kind(kind: str) -> Callable[[Change], Iterable[Key]]:
         def keys(change: Change) -> Iterable[Key]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from headgate_local.kubelet.runtime import LogOptions, PodRef
@@ -14,6 +14,19 @@ _FOLLOW_EVERY = 0.2
 
 def log_path(folder: Path, pod: PodRef, container: str, attempt: int) -> Path:
     return folder / f"{pod.namespace}_{pod.name}_{pod.uid[:8]}" / container / f"{attempt}.log"
+
+
+def log_options(query: Mapping[str, str]) -> LogOptions:
+    """Query parameters of a log request; raises ValueError for what plain files cannot answer."""
+    for name in ("sinceSeconds", "sinceTime", "timestamps"):
+        if query.get(name, "false") != "false":
+            raise ValueError(f"{name} is not supported by the local plane: logs are kept as the process wrote them")
+    return LogOptions(
+        follow=query.get("follow") in ("true", "1"),
+        previous=query.get("previous") in ("true", "1"),
+        tail=int(query["tailLines"]) if query.get("tailLines") else None,
+        limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
+    )
 
 
 async def read_log(path: Path, options: LogOptions, is_running: Callable[[], bool]) -> AsyncIterator[bytes]:

@@ -32,7 +32,7 @@ from headgate_local.kubelet.runtime import (
     ProbeOutcome,
     StartFailedError,
 )
-from headgate_local.processes import MARKER, write_pid_file
+from headgate_local.processes import MARKER, POD_MARKER, write_pid_file
 
 _CLOSING_GRACE = 2.0
 
@@ -156,6 +156,7 @@ class ProcessRuntime:
             "HOSTNAME": launch.pod.name,
             **launch.env,
             MARKER: self._marker,
+            POD_MARKER: f"{launch.pod.namespace}/{launch.pod.name}",
         }
 
     def _argv(self, launch: Launch, env: Mapping[str, str]) -> list[str]:

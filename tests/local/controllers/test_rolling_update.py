@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from fake_runtime import Script
 from plane_world import World, deployment, eventually, scripted_plane
 

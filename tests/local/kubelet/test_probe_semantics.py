@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_runtime import FakeRuntime, Script, loop_clock
-from plane_world import World, eventually, pod, scripted_plane
 
+from fake_runtime import FakeRuntime, Script, loop_clock
 from headgate_local.plane import Plane
+from plane_world import World, eventually, pod, scripted_plane
 
 pytestmark = pytest.mark.looptime
 
@@ -24,7 +24,7 @@ def seconds() -> float:
 
 async def running(world: World, **probes: Any) -> float:
     """Create the pod with exactly these probes; the time at which its container started."""
-    world.client.create(pod(readinessProbe=None, **probes))
+    world.client.create(pod(**({"readinessProbe": None} | probes)))
     await eventually(lambda: world.runtime.containers)
     return next(iter(world.runtime.containers.values())).started
 
