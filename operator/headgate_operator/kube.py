@@ -147,7 +147,7 @@ class Access:
 
 
 async def configure(kubeconfig: str | None) -> Configuration:
-    """From `kubeconfig` or KUBECONFIG, else as a pod in a cluster, else from ~/.kube/config. RefusedError: none of them."""
+    """From `kubeconfig` or KUBECONFIG, else as a pod in a cluster, else from ~/.kube/config."""
     configuration = Configuration()
     try:
         if kubeconfig is None and not os.environ.get("KUBECONFIG"):
