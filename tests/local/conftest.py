@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kube_manifests import Obj
-from kube_wire import Cluster, Wire, read_kubeconfig
+from kube_manifests import GADGETS, GROUP, RUN, Namespace, Obj, fresh, gadget_crd
+from kube_wire import Cluster, Wire, eventually, read_kubeconfig
 
 SLEEPER = "conformance.local/sleeper:1"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,24 @@ def api(cluster: Cluster) -> Iterator[Wire]:
     wire = Wire(cluster)
     yield wire
     wire.close()
+
+
+@pytest.fixture(scope="session")
+def gadgets(api: Wire) -> Iterator[str]:
+    """The custom resource of the checks; what is given is the path of its definition."""
+    path = f"{CRDS}/gadgets.{GROUP}"
+    api.create(CRDS, gadget_crd())
+    eventually(lambda: api.get(GADGETS + "/gadgets").status == 200, "the custom resource is served")
+    yield path
+    assert api.delete(path).status == 200
+
+
+@pytest.fixture(scope="module")
+def ns(api: Wire) -> Iterator[Namespace]:
+    name = fresh(f"conformance-{RUN}")
+    api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield Namespace(name)
+    assert api.delete(f"/api/v1/namespaces/{name}").status == 200
 
 
 @pytest.fixture(scope="session")
