@@ -1,0 +1,153 @@
+"""One pass's look at the world: live reads of the children, and what their pods say of themselves. No decisions.
+
+Objects are found by label and, where they have to have a certain name, by that name too: a foreign object that sits on
+it carries no label of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from headgate_operator import children as read
+from headgate_operator import contract
+from headgate_operator.api.status import Status
+from headgate_operator.children import Ownership
+from headgate_operator.core.gates import BEFORE_GOLDEN, held_by
+from headgate_operator.core.observed import Children, Example, Golden, GoldenPassed, Pod, Unresolved
+from headgate_operator.core.render import preview_name
+from headgate_operator.core.revision import Revision
+from headgate_operator.core.rollouts import child_name
+from headgate_operator.core.stored import read_revision
+from headgate_operator.core.view import View
+from headgate_operator.ports import Key, Kube, ModelRequest, Obj, Probe, Registry
+
+REVISION_KINDS = ("ControllerRevision", "ConfigMap", "Deployment")
+SLICE_SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+@dataclass(slots=True)
+class World:
+    """What is there, sorted by whose it is."""
+
+    live: dict[tuple[str, str], Obj] = field(default_factory=dict)
+    foreign: set[tuple[str, str]] = field(default_factory=set)
+    old: list[tuple[str, str]] = field(default_factory=list)
+    pods: list[Obj] = field(default_factory=list)
+    public_slices: list[Obj] = field(default_factory=list)
+    preview_slices: list[Obj] = field(default_factory=list)
+
+    def of_kind(self, kind: str) -> list[Obj]:
+        return [obj for (its_kind, _), obj in sorted(self.live.items()) if its_kind == kind]
+
+
+async def look(kube: Kube, key: Key, uid: str, status: Status) -> World:
+    world = World()
+    labels = {contract.LABEL_DEPLOYMENT: key.name}
+    for kind in REVISION_KINDS:
+        _sort_in(world, key, uid, await kube.list(kind, key.namespace, labels), named=False)
+    for kind, name in _names_of_ours(key, status):
+        if (kind, name) not in world.live:
+            found = await kube.get(kind, key.namespace, name)
+            _sort_in(world, key, uid, [found] if found is not None else [], named=True)
+    world.pods = await kube.list("Pod", key.namespace, labels)
+    world.public_slices = await _slices(kube, key.namespace, key.name)
+    if status.candidate is not None:
+        world.preview_slices = await _slices(kube, key.namespace, preview_name(key.name))
+    return world
+
+
+def _names_of_ours(key: Key, status: Status) -> Iterable[tuple[str, str]]:
+    yield "Service", key.name
+    yield "Service", preview_name(key.name)
+    for role in (status.stable, status.candidate, status.previous):
+        if role is not None:
+            for kind in REVISION_KINDS:
+                yield kind, child_name(key.name, role.revision)
+
+
+async def _slices(kube: Kube, namespace: str, service: str) -> list[Obj]:
+    return await kube.list("EndpointSlice", namespace, {SLICE_SERVICE_LABEL: service})
+
+
+def _sort_in(world: World, key: Key, uid: str, found: Iterable[Obj], *, named: bool) -> None:
+    """`named`: it was looked up by a name that we need; only then does a stranger matter."""
+    for obj in found:
+        place = (str(obj["kind"]), str(obj["metadata"]["name"]))
+        match read.ownership(obj, key.name, uid):
+            case Ownership.OURS | Ownership.ORPHAN:
+                world.live[place] = obj
+            case Ownership.OLD:
+                world.old.append(place)
+            case Ownership.FOREIGN if named:
+                world.foreign.add(place)
+
+
+def children_of(world: World, key: Key) -> Children:
+    public = world.live.get(("Service", key.name))
+    maps = {read.revision_of(obj): obj.get("data") or {} for obj in world.of_kind("ConfigMap")}
+    return Children(
+        pods=tuple(read.pod(obj) for obj in world.pods if not read.is_over(obj)),
+        deployments={read.revision_of(obj): read.deployment(obj) for obj in world.of_kind("Deployment")},
+        public=read.service(public) if public is not None else None,
+        public_endpoints=read.endpoints(world.public_slices) if public is not None else (),
+        preview_endpoints=read.endpoints(world.preview_slices),
+        digests={name: data[contract.DIGEST_KEY] for name, data in maps.items() if contract.DIGEST_KEY in data},
+        conflict=_first(world.foreign, "exists and belongs to somebody else"),
+        awaiting_collection=_first(world.old, ""),
+    )
+
+
+def _first(places: Iterable[tuple[str, str]], more: str) -> str:
+    return next((f"{kind} {name} {more}".strip() for kind, name in sorted(places)), "")
+
+
+def revisions_of(world: World) -> tuple[Revision, ...]:
+    found = (read_revision(obj) for obj in world.of_kind("ControllerRevision"))
+    return tuple(revision for revision in found if revision is not None)
+
+
+# --- what pods say ----------------------------------------------------------------------------------------------------
+
+
+async def ask_pods(probe: Probe, children: Children, status: Status) -> Children:
+    """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains."""
+    candidate = status.candidate.revision if status.candidate is not None else None
+    draining = status.previous.revision if status.previous is not None and status.previous.draining_since else None
+    asked = []
+    for pod in children.pods:
+        if pod.address is None or pod.terminating:
+            asked.append(pod)
+        elif pod.revision == candidate:
+            asked.append(replace(pod, readiness=await probe.readiness(pod.address)))
+        elif pod.revision == draining:
+            asked.append(replace(pod, counters=await probe.counters(pod.address)))
+        else:
+            asked.append(pod)
+    return replace(children, pods=tuple(asked))
+
+
+async def ask_for_golden(view: View, status: Status, request: ModelRequest, registry: Registry, probe: Probe) -> View:
+    """The version's own input example, predicted by every pod: asked once everything else is as it should be."""
+    candidate = status.candidate
+    if candidate is None or candidate.verified_at is not None:
+        return view
+    revision = view.revision(candidate.revision)
+    if revision is None or held_by(BEFORE_GOLDEN, view, status, candidate) is not None:
+        return view
+    example = await registry.example(request, revision.identity)
+    if isinstance(example, Unresolved):
+        return replace(view, example_trouble=example)
+    pods = [
+        replace(pod, golden=await _golden(probe, pod, example, candidate.version))
+        if pod.revision == candidate.revision
+        else pod
+        for pod in view.children.pods
+    ]
+    return replace(view, children=replace(view.children, pods=tuple(pods)))
+
+
+async def _golden(probe: Probe, pod: Pod, example: Example, version: str) -> Golden | None:
+    if example.body is None:
+        return GoldenPassed()
+    return None if pod.address is None else await probe.golden(pod.address, example.body, version=version)

@@ -1,0 +1,180 @@
+"""The loop around the core, for one ModelDeployment at a time: look, decide, write what was decided, or act on it.
+
+A pass either writes the status and stops, or carries out what the written status says; never both. So a crash at any
+point leaves a status that the next process goes on from. Nothing durable is kept here: `_refused` only spares the API
+server's last words from being forgotten between two passes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from headgate_operator import contract, observe
+from headgate_operator.api.codec import from_json, to_json
+from headgate_operator.api.durations import whole_milliseconds
+from headgate_operator.api.errors import SpecError
+from headgate_operator.api.parse import parse_spec
+from headgate_operator.api.spec import Spec
+from headgate_operator.api.status import Status
+from headgate_operator.core.advance import advance
+from headgate_operator.core.command import parse_command
+from headgate_operator.core.conditions import invalid_spec
+from headgate_operator.core.observed import Refusal
+from headgate_operator.core.plan import Apply, Write, plan
+from headgate_operator.core.transitions import events_between
+from headgate_operator.core.view import View
+from headgate_operator.core.wake import next_wake
+from headgate_operator.ports import (
+    Clock,
+    ConflictError,
+    Events,
+    Interests,
+    Key,
+    Kube,
+    KubeError,
+    ModelRequest,
+    Obj,
+    Probe,
+    RefusedError,
+    Registry,
+    Result,
+    UnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+AFTER_WRITES = 0.5
+"""Seconds until the next look after writes; what they cause usually wakes the key before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    server_image: str
+    resync: float = 300.0
+
+
+class Reconciler:
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        registry: Registry,
+        probe: Probe,
+        events: Events,
+        interests: Interests,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._kube = kube
+        self._registry = registry
+        self._probe = probe
+        self._events = events
+        self._interests = interests
+        self._clock = clock
+        self._settings = settings
+        self._refused: dict[Key, Refusal] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        try:
+            return await self._pass(key)
+        except ConflictError as error:  # somebody else wrote between our read and our write: look again
+            return Result(backoff=True, reason=f"conflict: {error}")
+        except UnavailableError as error:
+            return Result(backoff=True, requeue_after=error.retry_after, reason=f"unavailable: {error}")
+        except KubeError as error:
+            log.warning("the API server refuses", extra={"key": str(key), "error": str(error)})
+            return Result(backoff=True, reason=f"refused: {error}")
+        except Exception:  # one object that breaks a rule of ours must not stop the others
+            log.exception("a pass failed", extra={"key": str(key)})
+            return Result(backoff=True, reason="defect")
+
+    async def _pass(self, key: Key) -> Result:
+        obj = await self._kube.get(contract.KIND, key.namespace, key.name)
+        if obj is None or "deletionTimestamp" in obj["metadata"]:
+            self._refused.pop(key, None)
+            self._interests.forget(key)  # the children go by their owner references
+            return Result()
+        status = from_json(Status, obj.get("status") or {})
+        try:
+            spec = parse_spec(obj)
+        except SpecError as error:
+            return await self._tell_invalid(key, obj, status, str(error))
+        view, world = await self._look(key, obj, spec, status)
+        decided = advance(view, status)
+        if to_json(decided) != (obj.get("status") or {}):
+            return await self._save(key, obj, status, decided)
+        return await self._act(key, view, decided, world)
+
+    async def _look(self, key: Key, obj: Obj, spec: Spec, status: Status) -> tuple[View, observe.World]:
+        metadata = obj["metadata"]
+        world = await observe.look(self._kube, key, metadata["uid"], status)
+        request = _request(key, spec)
+        resolution = await self._registry.resolve(request)
+        self._interests.follow(key, request, resolution)
+        children = await observe.ask_pods(self._probe, observe.children_of(world, key), status)
+        view = View(
+            namespace=key.namespace,
+            name=key.name,
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 0),
+            spec=spec,
+            resolution=resolution,
+            revisions=observe.revisions_of(world),
+            children=children,
+            default_image=self._settings.server_image,
+            now=whole_milliseconds(self._clock.now()),
+            command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
+            refused=self._refused.get(key),
+        )
+        return await observe.ask_for_golden(view, status, request, self._registry, self._probe), world
+
+    async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
+        """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""
+        await self._kube.replace_status({**obj, "status": to_json(decided)})
+        events = events_between(old, decided)
+        for event in events:
+            log.info(event.message, extra={"key": str(key), "reason": event.reason})
+        if events:
+            await self._events.emit(obj, events)
+        return Result(requeue_after=0.0, changed=True, reason="decided")
+
+    async def _tell_invalid(self, key: Key, obj: Obj, status: Status, why: str) -> Result:
+        generation = obj["metadata"].get("generation", 0)
+        conditions = invalid_spec(status, why, generation, whole_milliseconds(self._clock.now()))
+        told = replace(status, observed_generation=generation, conditions=conditions)
+        if to_json(told) == (obj.get("status") or {}):
+            return Result(requeue_after=self._settings.resync)
+        return await self._save(key, obj, status, told)
+
+    async def _act(self, key: Key, view: View, status: Status, world: observe.World) -> Result:
+        writes = plan(view, status, world.live, frozenset(world.foreign))
+        for write in writes:
+            try:
+                await self._write(key, write)
+            except RefusedError as error:
+                self._refused[key] = Refusal(write.kind, write.name, str(error)[:512], quota=error.quota)
+                return Result(backoff=True, requeue_after=1.0, reason=f"refused: {error}", changed=True)
+        wake = next_wake(view, status, self._settings.resync)
+        if self._refused.pop(key, None) is not None:
+            return Result(requeue_after=0.0, changed=bool(writes))
+        return Result(requeue_after=min(wake, AFTER_WRITES) if writes else wake, changed=bool(writes))
+
+    async def _write(self, key: Key, write: Write) -> None:
+        if isinstance(write, Apply):
+            await self._kube.apply(write.obj, force=write.force)
+        else:
+            await self._kube.delete(
+                write.kind, key.namespace, write.name, uid=write.uid, resource_version=write.resource_version
+            )
+
+
+def _request(key: Key, spec: Spec) -> ModelRequest:
+    registry = spec.model.registry
+    return ModelRequest(
+        namespace=key.namespace,
+        name=spec.model.name,
+        ref=spec.model.ref,
+        uri=registry.uri,
+        secret_name=registry.secret_name,
+    )
