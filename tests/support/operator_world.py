@@ -1,0 +1,332 @@
+"""The operator's shell on the in-process plane, in virtual time: real controllers, scripted containers, one process.
+
+`Operated` drives one ModelDeployment as the work queue would: woken by changes, by the delays that a pass asks for, and
+with back-off after failures. Its oracle looks at every change of the store: what may never happen, happens nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fake_runtime import FakeRuntime, Script, loop_clock
+from headgate_local.client import LocalClient
+from headgate_local.plane import Plane
+from headgate_local.store import Change
+from headgate_operator.core.event import Event
+from headgate_operator.core.observed import (
+    Counters,
+    Golden,
+    GoldenFailed,
+    GoldenPassed,
+    PodAddress,
+    PodNotReady,
+    PodReady,
+    PodSilent,
+    Readiness,
+)
+from headgate_operator.kube import Kube
+from headgate_operator.ports import Key, Result
+from headgate_operator.reconciler import Reconciler, Settings
+from in_process_transport import CrashError, InProcessTransport
+from model_catalogue import MODEL, Catalogue, Followed
+
+Obj = dict[str, Any]
+NAMESPACE = "default"
+NAME = "iris"
+IMAGE = "ghcr.io/headgate/headgate-server:test"
+CRD = Path(__file__).parents[2] / "crds" / "modeldeployments.headgate.dev.yaml"
+
+
+class RuntimeProbe:
+    """Implements `ports.Probe` by asking the scripted containers."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+        self.golden_fails: dict[str, str] = {}  # by version
+        self.golden_asked: list[str] = []
+
+    async def readiness(self, pod: PodAddress) -> Readiness:
+        answer = self._runtime.readyz(pod.ip)
+        if answer is None:
+            return PodSilent("connection refused")
+        status, body = answer
+        if status == 200:
+            return PodReady(**{name: body[name] for name in ("model", "version", "revision", "digest", "golden")})
+        return PodNotReady(reason=body["reason"], permanent=body["permanent"], message=body["message"])
+
+    async def counters(self, pod: PodAddress) -> Counters | None:
+        answer = self._runtime.counters(pod.ip)
+        if answer is None:
+            return None
+        names = ("in_flight", "open_connections", "last_request_age_seconds")
+        return Counters(**{name: answer[name] for name in names})
+
+    async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
+        self.golden_asked.append(pod.ip)
+        failure = self.golden_fails.get(version)
+        return GoldenPassed() if failure is None else GoldenFailed(failure)
+
+
+class Recorder:
+    """Implements `ports.Events`."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+
+    async def emit(self, about: Obj, events: Sequence[Event]) -> None:
+        self.told += events
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.told]
+
+
+class VirtualClock:
+    def now(self) -> datetime:
+        return loop_clock()
+
+
+class Oracle:
+    """What must hold after every single change: traffic only for verified revisions, and never too few ready pods."""
+
+    def __init__(self, client: LocalClient, promise: int) -> None:
+        self._client = client
+        self.promise = promise
+        self.established = False
+        self.verified: set[str] = set()
+        self.violations: list[str] = []
+        self.fewest: int | None = None
+
+    def __call__(self, change: Change) -> None:
+        if change.kind == "ModelDeployment" and change.new is not None:
+            self._remember(change.new.get("status", {}))
+        if change.kind == "Service" and change.new is not None and change.new["metadata"]["name"] == NAME:
+            self._judge_selector(change.new)
+        if change.kind in {"Service", "EndpointSlice", "Pod"}:
+            self._judge_capacity(str(change.type))
+
+    def _remember(self, status: Obj) -> None:
+        stable = status.get("stable", {}).get("revision")
+        candidate = status.get("candidate", {})
+        if "verifiedAt" in candidate:
+            self.verified.add(candidate["revision"])
+        if stable:
+            # The core promotes only what it has just verified; verification and switch may share one status write.
+            self.verified.add(stable)
+
+    def _judge_selector(self, service: Obj) -> None:
+        revision = service["spec"]["selector"].get("headgate.dev/revision")
+        if revision != "none" and revision not in self.verified:
+            self.violations.append(f"the public Service selects {revision}, which was never verified")
+
+    def _judge_capacity(self, what: str) -> None:
+        service = self._client.get("Service", NAMESPACE, NAME)
+        if service is None:
+            if self.established:
+                self.violations.append(f"{what}: the public Service is gone")
+            return
+        revision = service["spec"]["selector"].get("headgate.dev/revision")
+        labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": str(revision)}
+        ready = sum(is_ready(pod) for pod in self._client.list("Pod", NAMESPACE, labels))
+        if ready >= self.promise and revision in self.verified:
+            self.established = True
+        if not self.established:
+            return
+        self.fewest = ready if self.fewest is None else min(self.fewest, ready)
+        if ready < self.promise:
+            self.violations.append(f"{what}: {ready} ready pods behind the public Service, {self.promise} promised")
+
+
+def is_ready(pod: Obj) -> bool:
+    conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+class Operated:
+    """One ModelDeployment, its world and the operator's process."""
+
+    def __init__(self, plane: Plane, runtime: FakeRuntime, promise: int) -> None:
+        self.plane, self.runtime, self.client = plane, runtime, plane.client
+        self.registry = Catalogue(champion="1")
+        self.probe = RuntimeProbe(runtime)
+        self.events = Recorder()
+        self.interests = Followed()
+        self.transport = InProcessTransport(plane.api)
+        self.oracle = Oracle(self.client, promise)
+        self.key = Key(NAMESPACE, NAME)
+        self.results: list[Result] = []
+        self.restarts = 0
+        self.image = IMAGE
+        self._woken = asyncio.Event()
+        self._ids = itertools.count(1)
+        self.start_process()
+        plane.api.store.on_change(self._on_change)
+        plane.api.store.on_change(self.oracle)
+
+    def start_process(self) -> None:
+        """A new operator process: nothing of the old one's memory is left."""
+        self.reconciler = Reconciler(
+            kube=Kube(self.transport),
+            registry=self.registry,
+            probe=self.probe,
+            events=self.events,
+            interests=self.interests,
+            clock=VirtualClock(),
+            settings=Settings(server_image=self.image),
+        )
+
+    def _on_change(self, change: Change) -> None:
+        if change.kind in {"ModelDeployment", "Deployment", "Pod", "Service", "EndpointSlice", "ConfigMap"}:
+            self._woken.set()
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            self._woken.clear()
+            try:
+                result = await self.reconciler.reconcile(self.key)
+            except CrashError:
+                self.restarts += 1
+                self.start_process()
+                await asyncio.sleep(1)  # what a supervisor needs to start it again
+                continue
+            self.results.append(result)
+            failures = failures + 1 if result.backoff else 0
+            delay = result.requeue_after if result.requeue_after is not None else 3600.0
+            if result.backoff:
+                await asyncio.sleep(max(min(0.5 * 2**failures, 60.0), result.requeue_after or 0.0))
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), delay)
+
+    def wake(self) -> None:
+        """The registry poller's hint."""
+        self._woken.set()
+
+    # --- what users do ------------------------------------------------------------------------------------------------
+
+    def create(self, **spec: Any) -> Obj:
+        return self.client.create(model_deployment(**spec))
+
+    def edit(self, spec: Obj) -> None:
+        self.client.patch_merge("ModelDeployment", NAMESPACE, NAME, {"spec": spec})
+
+    def move_alias(self, version: str) -> None:
+        self.registry.aliases["champion"] = version
+        self.wake()
+
+    def order(self, verb: str, **different: Any) -> str:
+        """A command as the CLI writes it; `different` overrides what it would say."""
+        obj, status = self.object(), self.status()
+        rollout = status.get("rollout", {}).get("id") or max(
+            (e["rollout"] for e in status.get("history", [])), default=0
+        )
+        command = {
+            "id": f"command-{next(self._ids)}",
+            "verb": verb,
+            "args": {},
+            "uid": obj["metadata"]["uid"],
+            "rollout": rollout,
+            "stable": status.get("stable", {}).get("revision", ""),
+            "issuedAt": loop_clock().isoformat(),
+            "by": "erika",
+        } | different
+        annotations = {"headgate.dev/command": json.dumps(command)}
+        self.client.patch_merge("ModelDeployment", NAMESPACE, NAME, {"metadata": {"annotations": annotations}})
+        return str(command["id"])
+
+    # --- what is seen -------------------------------------------------------------------------------------------------
+
+    def object(self) -> Obj:
+        found = self.client.get("ModelDeployment", NAMESPACE, NAME)
+        assert found is not None
+        return found
+
+    def status(self) -> Obj:
+        status: Obj = self.object().get("status", {})
+        return status
+
+    def stable(self) -> str:
+        return str(self.status().get("stable", {}).get("version", ""))
+
+    def condition(self, kind: str) -> Obj:
+        return next((c for c in self.status().get("conditions", []) if c["type"] == kind), {})
+
+    def at_rest_on(self, version: str) -> bool:
+        status = self.status()
+        busy = any(status.get(field) for field in ("candidate", "rollout"))
+        return self.stable() == version and not busy and self.serving() == {version}
+
+    def outcomes(self) -> list[str]:
+        return [entry["outcome"] for entry in self.status().get("history", [])]
+
+    def children(self, kind: str) -> list[Obj]:
+        return self.client.list(kind, NAMESPACE, {"headgate.dev/deployment": NAME})
+
+    def deployed(self) -> set[str]:
+        """Versions that have a Deployment."""
+        return {d["metadata"]["labels"]["headgate.dev/model-version"] for d in self.children("Deployment")}
+
+    def public_endpoints(self) -> list[Obj]:
+        slices = self.client.list("EndpointSlice", NAMESPACE, {"kubernetes.io/service-name": NAME})
+        return [endpoint for one in slices for endpoint in one.get("endpoints") or []]
+
+    def serving(self) -> set[str]:
+        """Versions that a request to the public Service could reach now."""
+        pods = {pod["metadata"]["name"]: pod for pod in self.client.list("Pod", NAMESPACE)}
+        ready = [e["targetRef"]["name"] for e in self.public_endpoints() if e["conditions"].get("ready")]
+        return {pods[name]["metadata"]["labels"]["headgate.dev/model-version"] for name in ready if name in pods}
+
+    async def until(self, condition: Callable[[], Any], within: float = 300.0) -> Any:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while True:
+            found = condition()
+            if found:
+                return found
+            if loop.time() > deadline:
+                told = (
+                    json.dumps(self.status(), indent=1) if self.client.get("ModelDeployment", NAMESPACE, NAME) else "-"
+                )
+                raise AssertionError(f"not within {within:g} s; status: {told}; last: {self.results[-3:]}")
+            await asyncio.sleep(0.25)
+
+    async def established(self, version: str = "1") -> None:
+        await self.until(lambda: self.at_rest_on(version))
+
+
+def model_deployment(**spec: Any) -> Obj:
+    return {
+        "apiVersion": "headgate.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"model": {"name": MODEL, "alias": "champion"}, "replicas": 2, **spec},
+    }
+
+
+@asynccontextmanager
+async def operated(*, promise: int = 2, script: Script | None = None, running: bool = True) -> AsyncIterator[Operated]:
+    """A plane with the CRD, and the operator's loop for one key. Leaving it asserts what the oracle saw."""
+    runtime = FakeRuntime(script)
+    plane = Plane(now=loop_clock, runtime=runtime)
+    async with plane:
+        plane.client.create(yaml.safe_load(CRD.read_text(encoding="utf-8")))
+        world = Operated(plane, runtime, promise)
+        task = asyncio.create_task(world.run()) if running else None
+        try:
+            yield world
+        finally:
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+    assert world.oracle.violations == []
