@@ -37,6 +37,10 @@ class Poll:
     seconds: float
     trouble: Unresolved | None
 
+    @property
+    def result(self) -> str:
+        return self.trouble.reason.value if self.trouble else "ok"
+
 
 def is_trouble(answer: Resolution) -> bool:
     """The registry did not answer the question, as opposed to "there is no such thing"."""

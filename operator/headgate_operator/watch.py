@@ -1,0 +1,149 @@
+"""Wake-ups from the cluster: the only importer of kopf, which is used as an event source and for nothing else.
+
+Only `on.event` handlers: they write nothing to any object, and their body is a call that adds a key to the queue. What
+an event says is never used, since it may be old; the reconciler reads live. kopf never tells of objects that vanished
+while it was disconnected, so a new list wakes every deployment we know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from headgate_operator import contract
+from headgate_operator.freshness import Freshness
+from headgate_operator.ports import Key
+
+MANAGED = {contract.LABEL_MANAGED_BY: contract.MANAGED_BY}
+RELIST_PAUSE = 0.5  # a list arrives object by object; all keys are woken once, when it has arrived
+
+# kind -> group, version, plural
+WATCHED: dict[str, tuple[str, str, str]] = {
+    contract.KIND: (contract.GROUP, contract.VERSION, contract.PLURAL),
+    "Deployment": ("apps", "v1", "deployments"),
+    "Service": ("", "v1", "services"),
+    "Pod": ("", "v1", "pods"),
+    "EndpointSlice": ("discovery.k8s.io", "v1", "endpointslices"),
+}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How kopf reaches the API server, as of now."""
+
+    server: str
+    ca_path: str | None = None
+    insecure: bool = False
+    certificate_path: str | None = None
+    private_key_path: str | None = None
+    authorization: str | None = None  # "Bearer ..."
+
+
+def labels_for(kind: str) -> dict[str, str]:
+    """What narrows a watch or a list of `kind` to our own objects."""
+    return {} if kind == contract.KIND else MANAGED
+
+
+def key_of(kind: str, namespace: str, name: str, labels: dict[str, str]) -> Key | None:
+    """The deployment that an object is about."""
+    if kind == contract.KIND:
+        return Key(namespace, name)
+    owner = labels.get(contract.LABEL_DEPLOYMENT)
+    return Key(namespace, owner) if owner else None
+
+
+class Watch:
+    """`run` returns only by an error or by cancellation. A fresh one each time it leads."""
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Awaitable[Connection]],
+        namespaces: Collection[str],
+        wake: Callable[[Key], None],
+        relisted: Callable[[], None],
+        freshness: Freshness,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connect, self._namespaces = connect, namespaces
+        self._wake, self._relisted, self._freshness = wake, relisted, freshness
+        self._started = started
+        self._pause: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """`started` is called when kopf has begun (it has put its own signal handlers in place by then)."""
+        await kopf.operator(
+            registry=self._registry(),
+            settings=settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
+        raise RuntimeError("the watch ended")
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(self._login)
+        kopf.on.startup(registry=registry)(self._on_start)
+        for kind, (group, version, plural) in WATCHED.items():
+            kopf.on.event(group, version, plural, registry=registry, id=f"wake-{plural}")(self._handler(kind))
+        return registry
+
+    async def _login(self, **_kwargs: Any) -> kopf.ConnectionInfo:
+        told = await self._connect()
+        scheme, _, token = (told.authorization or "").partition(" ")
+        return kopf.ConnectionInfo(
+            server=told.server,
+            ca_path=told.ca_path,
+            insecure=told.insecure,
+            certificate_path=told.certificate_path,
+            private_key_path=told.private_key_path,
+            scheme=scheme or None,
+            token=token or None,
+        )
+
+    async def _on_start(self, **_: Any) -> None:
+        self._started()
+
+    def _handler(self, kind: str) -> Callable[..., Awaitable[None]]:
+        async def on_event(event: dict[str, Any], **_: Any) -> None:
+            self._on_event(kind, event)
+
+        return on_event
+
+    def _on_event(self, kind: str, event: dict[str, Any]) -> None:
+        meta = event["object"]["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        listed = event["type"] is None
+        gone = event["type"] == "DELETED"
+        self._freshness.heard(kind, (namespace, name), meta.get("resourceVersion", ""), gone=gone, listed=listed)
+        key = key_of(kind, namespace, name, dict(meta.get("labels") or {}))
+        if key is not None:
+            self._wake(key)
+        if listed and self._pause is None:
+            self._pause = asyncio.get_running_loop().call_later(RELIST_PAUSE, self._relist_over)
+
+    def _relist_over(self) -> None:
+        self._pause = None
+        self._relisted()
+
+
+def settings() -> kopf.OperatorSettings:
+    """Fresh for each run: kopf changes them."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    s = kopf.OperatorSettings()
+    s.peering.standalone = True  # our own Lease elects
+    s.scanning.disabled = True  # needs neither CustomResourceDefinitions nor Namespaces
+    s.posting.enabled = False  # we post our own Events, on transitions only
+    selector = ",".join(f"{key}={value}" for key, value in MANAGED.items())
+    for kind, (_, _, plural) in WATCHED.items():
+        if kind != contract.KIND:
+            s.watching.label_selectors[plural] = selector
+    s.watching.chunk_size = 500
+    s.watching.connect_timeout = 10
+    s.networking.request_timeout = 15
+    # About five minutes of a failing API server before kopf, and we with it, give up and start anew.
+    s.networking.error_backoffs = (1, 1, 2, 3, 5, 8, 13, 21, 30, 30, 30, 30, 30, 30, 30, 30)
+    return s
