@@ -78,17 +78,19 @@ class Plane:
     async def __aenter__(self) -> Self:
         self.loop.start()
         if self.kubelet is not None:
-            self.client.create(node_object(self.now()))
+            node = node_object(self.now())
+            self.client.update_status({**self.client.create(node), "status": node["status"]})
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The loop first: otherwise the kubelet would see its containers end and start them again.
+        await self.loop.stop()
         if self.proxy is not None:
             self.proxy.close()
         if self.kubelet is not None:
             await self.kubelet.stop()
-        await self.loop.stop()
 
     def _logs(self, namespace: str, pod: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         """GET .../pods/<name>/log: refused where there is nothing to read, as the real one does."""
