@@ -227,3 +227,38 @@ def onnx_elementwise(op: str, inputs: Sequence[str] = ("X",), width: int = 1) ->
         [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [None, width])],
     )
     return bytes(onnx_model(graph).SerializeToString())
+
+
+def onnx_spinner() -> bytes:
+    """A graph that does what its input says: `spins` turns of a loop, then the element `index` of three, or fails."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    def scalar(name: str, kind: int, shape: Sequence[int] = ()) -> Any:
+        return helper.make_tensor_value_info(name, kind, list(shape))
+
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["sum", "one"], ["sum_after"]),
+        ],
+        "turn",
+        [scalar("turn", TensorProto.INT64), scalar("go", TensorProto.BOOL), scalar("sum", TensorProto.FLOAT)],
+        [scalar("go_on", TensorProto.BOOL), scalar("sum_after", TensorProto.FLOAT)],
+        [numpy_helper.from_array(np.array(1, dtype=np.float32), "one")],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Squeeze", ["spins"], ["turns"]),
+            helper.make_node("Loop", ["turns", "", "zero"], ["turned"], body=body),
+            helper.make_node("Gather", ["three", "index"], ["picked"]),
+            helper.make_node("Add", ["picked", "turned"], ["Y"]),
+        ],
+        "spinner",
+        [scalar("spins", TensorProto.INT64, [1]), scalar("index", TensorProto.INT64, [1])],
+        [scalar("Y", TensorProto.FLOAT, [1])],
+        [
+            numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"),
+            numpy_helper.from_array(np.float32([1, 2, 3]), "three"),
+        ],
+    )
+    return bytes(onnx_model(graph).SerializeToString())

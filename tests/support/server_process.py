@@ -122,15 +122,16 @@ class ServerProcess:
         path: str,
         body: Any = None,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         port: int | None = None,
     ) -> Reply:
-        """One request on its own connection; a body that is not bytes goes as JSON."""
+        """One request on its own connection; a body that is not bytes goes as JSON; a header of None is left out."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE)
         try:
             given = {"content-type": "application/json"} if body is not None else {}
             raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-            connection.request(method, path, raw, {**given, **(headers or {})})
+            sent = {name: value for name, value in {**given, **(headers or {})}.items() if value is not None}
+            connection.request(method, path, raw, sent)
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             return Reply(answer.status, names, answer.read())

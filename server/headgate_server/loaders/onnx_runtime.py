@@ -73,7 +73,7 @@ def load(described: Description, threads: int) -> OnnxModel:
     except Exception as error:  # noqa: BLE001
         # onnxruntime has an exception class a failure and no common one; its text names files and nodes, no data.
         text = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        broken = type(error).__name__ in {"InvalidProtobuf", "InvalidGraph", "NoSuchFile"}
+        broken = type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"}
         reason = Reason.ARTIFACT_INVALID if broken else Reason.LOAD_FAILED
         raise LoadError(reason, text.replace(str(described.root), "")) from None
     return OnnxModel(session, described)

@@ -23,8 +23,9 @@ from headgate_server.settings import Requirements
 from headgate_server.signature import Columns, Inputs, Tensor, Tensors
 from headgate_server.validation import Batch
 
-# Beyond skops' own list. Tree: see tree_safety, which makes it safe before the first prediction.
-TRUSTED: Final = frozenset({"sklearn.tree._tree.Tree"})
+# Beyond skops' own list. Tree: see tree_safety, which makes it safe before the first prediction. Bunch: a dict whose
+# keys read as attributes; voting and stacking keep their members in one.
+TRUSTED: Final = frozenset({"sklearn.tree._tree.Tree", "sklearn.utils._bunch.Bunch"})
 METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 

@@ -43,10 +43,10 @@ def check(model: Any) -> None:
     for item in reachable(model):
         if isinstance(item, Tree):
             trees[id(item)] = item
+        elif _is_template(item):
+            continue
         elif isinstance(item, BaseDecisionTree):
-            # A forest keeps an unfitted one as its template; that one cannot predict.
-            if "tree_" in vars(item):
-                owned.add(_check_estimator(item))
+            owned.add(_check_estimator(item))
         elif isinstance(item, BaseForest):
             _check_forest(item)
         elif isinstance(item, GRADIENT_BOOSTING):
@@ -59,6 +59,12 @@ def check(model: Any) -> None:
         check_tree(tree)
     if set(trees) - owned:
         raise _invalid("a tree stands outside of a decision tree estimator")
+
+
+def _is_template(item: Any) -> bool:
+    """An unfitted estimator, which an ensemble keeps beside its fitted members; it has nothing to predict with."""
+    kinds = (BaseDecisionTree, BaseForest, *GRADIENT_BOOSTING, IsolationForest)
+    return isinstance(item, kinds) and not {"tree_", "estimators_"} & set(vars(item))
 
 
 def check_tree(tree: Any) -> None:
