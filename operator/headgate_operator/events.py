@@ -42,7 +42,6 @@ class KubeEvents:
         key = f"{meta['namespace']}/{meta['name']}"
         for event in events:
             self._told(event)
-            log.info(event.reason, extra={"deployment": key, "says": event.message})
         try:
             async with asyncio.timeout(SECONDS):
                 for event in events:

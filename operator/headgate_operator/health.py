@@ -25,9 +25,8 @@ TICK = 1.0
 class Seen:
     """What the parts say at this moment."""
 
-    started: bool  # the API server has answered once
+    waiting: str  # for what, before it can lead or stand by; empty = for nothing
     leading: bool
-    standing_by: bool
     loop_lag: float
     longest_pass: float
     behind: dict[str, float]  # by kind, seconds; empty unless leading
@@ -47,15 +46,6 @@ def faults(seen: Seen) -> list[str]:
         if seconds > BEHIND_SECONDS:
             found.append(f"the watch of {kind} lost an event {seconds:.0f} s ago")
     return found
-
-
-def not_ready(seen: Seen) -> str:
-    """Why this process is neither leader nor standby yet; empty = ready."""
-    if not seen.started:
-        return "the API server has not answered yet"
-    if not (seen.leading or seen.standing_by):
-        return "neither leading nor standing by"
-    return ""
 
 
 class Lag:
@@ -85,8 +75,7 @@ def application(look: Callable[[], Seen], metrics: Callable[[], bytes]) -> web.A
 
     async def readyz(_: web.Request) -> web.Response:
         seen = look()
-        reason = not_ready(seen)
-        return web.json_response(_told(seen, reason), status=503 if reason else 200)
+        return web.json_response(_told(seen), status=503 if seen.waiting else 200)
 
     async def show(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -98,10 +87,10 @@ def application(look: Callable[[], Seen], metrics: Callable[[], bytes]) -> web.A
     return app
 
 
-def _told(seen: Seen, reason: str) -> dict[str, Any]:
+def _told(seen: Seen) -> dict[str, Any]:
     return {
-        "ready": not reason,
-        "reason": reason,
+        "ready": not seen.waiting,  # to lead or to stand by
+        "reason": seen.waiting,
         "leading": seen.leading,
         "queue": {"depth": seen.queue_depth, "oldestSeconds": round(seen.queue_oldest, 3)},
         "watchBehindSeconds": {kind: round(seconds, 3) for kind, seconds in seen.behind.items()},

@@ -94,8 +94,21 @@ class ClientTransport:
         # Proxy settings of the environment are meant for the internet, not for the API server beside us.
         configuration.client_session_kwargs = {"trust_env": False}
         configuration.retries = None
+        self._configuration = configuration
         self._client = ApiClient(configuration)
         self._client.user_agent = "headgate-operator"
+
+    async def access(self) -> "Access":
+        """Reads a rotated token file anew, and runs a credentials plugin where the kubeconfig names one."""
+        told, settings = self._configuration, await self._configuration.auth_settings()
+        return Access(
+            server=told.host,
+            ca_path=told.ssl_ca_cert,
+            verify=told.verify_ssl,
+            cert_path=told.cert_file,
+            key_path=told.key_file,
+            authorization=settings.get("BearerToken", {}).get("value"),
+        )
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -143,37 +156,22 @@ class Access:
     cert_path: str | None
     key_path: str | None
     authorization: str | None
-    namespace: str
 
 
-async def configure(kubeconfig: str | None) -> Configuration:
+async def connect(kubeconfig: str | None) -> ClientTransport:
     """From `kubeconfig` or KUBECONFIG, else as a pod in a cluster, else from ~/.kube/config."""
     configuration = Configuration()
     try:
         if kubeconfig is None and not os.environ.get("KUBECONFIG"):
             try:
                 load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-                return configuration
+                return ClientTransport(configuration)
             except ConfigException:
                 pass
         await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError) as error:
         raise RefusedError(f"no way to an API server: {error}", status=0) from error
-    return configuration
-
-
-async def access(configuration: Configuration, namespace: str) -> Access:
-    """Reads a rotated token file anew, and runs a credentials plugin where the kubeconfig names one."""
-    token = (await configuration.auth_settings()).get("BearerToken", {}).get("value")
-    return Access(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        verify=configuration.verify_ssl,
-        cert_path=configuration.cert_file,
-        key_path=configuration.key_file,
-        authorization=token,
-        namespace=namespace,
-    )
+    return ClientTransport(configuration)
 
 
 # --- the door -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from kubernetes.aio.client.configuration import Configuration
 
-from headgate_operator.kube import ClientTransport, Kube, Reply, access, configure, error_of
+from headgate_operator.kube import ClientTransport, Kube, Reply, connect, error_of
 from headgate_operator.ports import ConflictError, RefusedError, UnavailableError
 from tiny_api import Said, TinyApi, tiny_api
 
@@ -362,10 +362,9 @@ def kubeconfig(folder: Path, server: str) -> Path:
 
 async def test_a_kubeconfig_names_server_and_token(tmp_path: Path) -> None:
     async with tiny_api() as api:
-        configuration = await configure(str(kubeconfig(tmp_path, api.uri)))
-        told = await access(configuration, "default")
+        transport = await connect(str(kubeconfig(tmp_path, api.uri)))
+        told = await transport.access()
         assert (told.server, told.authorization) == (api.uri, "Bearer from-file")
-        transport = ClientTransport(configuration)
         api.say(Said(200, {}))
         await Kube(transport).get("Service", "ml", "iris")
         await transport.close()
@@ -374,4 +373,4 @@ async def test_a_kubeconfig_names_server_and_token(tmp_path: Path) -> None:
 
 async def test_no_kubeconfig_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="no way to an API server"):
-        await configure(str(tmp_path / "missing"))
+        await connect(str(tmp_path / "missing"))
