@@ -21,7 +21,11 @@ def run(*, keep: bool, report_file: Path | None) -> int:
     signal.signal(signal.SIGTERM, _end)
     console = Console()
     timeline = Timeline(console)
-    lab = Lab.kept(timeline) if keep else Lab.temporary(timeline)
+    try:
+        lab = Lab.kept(timeline) if keep else Lab.temporary(timeline)
+    except ChildError as error:
+        console.print(f"[bold red]The demonstration cannot start:[/bold red] {error}", highlight=False)
+        return 1
     story = Story(lab, timeline)
     tally = Tally()
     failure = ""
@@ -42,9 +46,7 @@ def run(*, keep: bool, report_file: Path | None) -> int:
         failure = "interrupted"
     finally:
         timeline.live = lambda: ""
-        if keep and not failure:
-            lab.hand_over()
-        else:
+        if failure or not keep:
             lab.close()
     failure = failure or _judge(tally)
     result = report.report(story, tally, ok=not failure)

@@ -4,6 +4,7 @@ All state lies in one folder: a temporary one that goes away with the lab, or, w
 `headgate local`, whose `down` then ends everything.
 """
 
+import os
 import shutil
 import socket
 import sys
@@ -22,6 +23,16 @@ TRAINING_SECONDS = 180.0
 OPERATOR_SECONDS = 60.0
 POLL_INTERVAL = "2s"
 ADDRESS_ANNOTATION = "local.headgate.dev/address"
+# `headgate local down` ends every process that carries this, with the plane's state folder as the value.
+PLANE_MARKER = "HEADGATE_LOCAL_PLANE"
+NEXT_STEPS = """
+Everything still runs. To go on:
+  export KUBECONFIG={kubeconfig} MLFLOW_TRACKING_URI={registry}
+  kubectl get mdep
+  curl -s --json '{{"features": [5.1, 3.5, 1.4, 0.2]}}' {url}/predict
+  headgate status iris --watch
+  headgate history iris
+  headgate local down                                 # ends everything"""
 
 
 class Lab:
@@ -40,6 +51,17 @@ class Lab:
     @classmethod
     def temporary(cls, timeline: Timeline) -> Self:
         return cls(Path(tempfile.mkdtemp(prefix="headgate-demo-")), timeline, temporary=True)
+
+    @classmethod
+    def kept(cls, timeline: Timeline) -> Self:
+        """A lab in the folder of `headgate local`. Raises ChildError if a control plane runs there already."""
+        named = os.environ.get("HEADGATE_LOCAL_STATE")
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        lab = cls(Path(named) if named else base / "headgate-local", timeline, temporary=False)
+        lab._say.event(f"everything is kept in {lab._state}")
+        if (lab._state / "kubeconfig").exists() and lab._runs():
+            raise ChildError("a control plane runs already; end it first: headgate local down")
+        return lab
 
     @property
     def registry_uri(self) -> str:
@@ -148,13 +170,24 @@ class Lab:
         if self._temporary:
             shutil.rmtree(self._state, ignore_errors=True)
 
+    def next_steps(self) -> str:
+        """What to try with everything still running."""
+        return NEXT_STEPS.format(kubeconfig=self.kubeconfig, registry=self.registry_uri, url=self.public_url("iris"))
+
+    def _runs(self) -> bool:
+        try:
+            self._local("status", timeout=PLANE_SECONDS)
+        except ChildError:
+            return False
+        return True
+
     def _connect(self) -> Cluster:
         if self._cluster is None:
             self._cluster = Cluster.connect(kubeconfig=self.kubeconfig)
         return self._cluster
 
     def _start(self, name: str, command: list[str], *, env: dict[str, str]) -> Child:
-        child = Child(name, command, log=self._log(name), env=env)
+        child = Child(name, command, log=self._log(name), env={**env, PLANE_MARKER: str(self._state)})
         self._children[name] = child
         return child
 
