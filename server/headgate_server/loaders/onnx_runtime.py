@@ -17,6 +17,7 @@ from headgate_server.reasons import LoadError, Reason
 from headgate_server.signature import Columns, Inputs, Tensor, Tensors
 from headgate_server.validation import Array, Batch
 
+FATAL: Final = 4
 DTYPES: Final = {
     "tensor(bool)": "bool",
     "tensor(int8)": "int8",
@@ -67,7 +68,9 @@ def load(described: Description, threads: int) -> OnnxModel:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # The runtime writes a failing node's message, data included, to stderr by itself; it raises the same anyway.
+    options.log_severity_level = FATAL
+    onnxruntime.set_default_logger_severity(FATAL)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001
