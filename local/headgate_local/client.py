@@ -24,7 +24,7 @@ class LocalClient:
         self.api = api
         self._manager = manager
 
-    def get(self, kind: str, namespace: str | None, name: str) -> Obj | None:
+    def get(self, kind: str | Kind, namespace: str | None, name: str) -> Obj | None:
         try:
             found: Obj = self._send("GET", self._path(kind, namespace, name))
         except ApiError as error:
@@ -34,7 +34,7 @@ class LocalClient:
         return found
 
     def list(
-        self, kind: str, namespace: str | None = None, labels: Mapping[str, str] | None = None, fields: str = ""
+        self, kind: str | Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None, fields: str = ""
     ) -> list[Obj]:
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in (labels or {}).items())}
         query["fieldSelector"] = fields
@@ -53,7 +53,7 @@ class LocalClient:
     def update_status(self, obj: Obj) -> Obj:
         return self._sent("PUT", f"{self._path_of(obj)}/status", obj)
 
-    def patch_merge(self, kind: str, namespace: str | None, name: str, patch: Obj, subresource: str = "") -> Obj:
+    def patch_merge(self, kind: str | Kind, namespace: str | None, name: str, patch: Obj, subresource: str = "") -> Obj:
         path = self._path(kind, namespace, name) + (f"/{subresource}" if subresource else "")
         return self._sent("PATCH", path, patch, media_type=patches.MERGE)
 
@@ -64,7 +64,7 @@ class LocalClient:
 
     def delete(
         self,
-        kind: str,
+        kind: str | Kind,
         namespace: str | None,
         name: str,
         uid: str | None = None,
@@ -79,6 +79,12 @@ class LocalClient:
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         self._sent("DELETE", self._path(kind, namespace, name), options)
+
+    def finalize_namespace(self, name: str) -> None:
+        """Lets a namespace that is being deleted go; only for the controller that has emptied it."""
+        self._sent(
+            "PUT", f"/api/v1/namespaces/{name}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}}
+        )
 
     def _sent(
         self,
@@ -113,8 +119,8 @@ class LocalClient:
         meta = obj["metadata"]
         return _path(self._kind_of(obj), meta.get("namespace", "default"), meta["name"])
 
-    def _path(self, kind: str, namespace: str | None, name: str) -> str:
-        return _path(self.api.kinds.named(kind), namespace, name)
+    def _path(self, kind: str | Kind, namespace: str | None, name: str) -> str:
+        return _path(self.api.kinds.named(kind) if isinstance(kind, str) else kind, namespace, name)
 
 
 def _path(kind: Kind, namespace: str | None, name: str) -> str:

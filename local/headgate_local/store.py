@@ -59,7 +59,7 @@ class Store:
     def get(self, kind: Kind, namespace: str, name: str) -> Obj | None:
         return self._objects.get(kind.resource, {}).get((namespace if kind.namespaced else "", name))
 
-    def list(self, kind: Kind, namespace: str = "") -> list[Obj]:
+    def all(self, kind: Kind, namespace: str = "") -> list[Obj]:
         """All objects of a kind by namespace and name; an empty namespace means all of them."""
         found = self._objects.get(kind.resource, {})
         return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]

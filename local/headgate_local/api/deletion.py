@@ -60,9 +60,12 @@ class Deleter:
         self._check(target, obj, options)
         finalizers = self._finalizers(target, obj, options)
         grace = self._grace(target, obj, options)
-        if not finalizers and grace == 0:
+        held = target.kind.resource == "namespaces" and bool(obj.get("spec", {}).get("finalizers"))
+        if not finalizers and grace == 0 and not held:
             return (obj if options.dry_run else self._store.remove(kind, target.namespace, target.name)), True
         marked = self._marked(obj, finalizers, grace)
+        if held:
+            marked["status"] = {**marked.get("status", {}), "phase": "Terminating"}
         if options.dry_run or marked == obj:
             return marked, False
         return self._store.put(kind, marked), False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate_local.api import selectors
-from headgate_local.api.request import Request, Response
+from headgate_local.api.request import Request
 from headgate_local.api.routing import Target
 from headgate_local.api.watching import Filter, Render, Watch, event_of
 from headgate_local.errors import ApiError, bad_request, invalid, invalid_object
@@ -38,11 +38,11 @@ class Query:
 
 def matching(store: Store, target: Target, request: Request) -> list[Obj]:
     query = Query.of(target, request)
-    return [obj for obj in store.list(target.kind, target.namespace) if query.matches(obj)]
+    return [obj for obj in store.all(target.kind, target.namespace) if query.matches(obj)]
 
 
-def list_answer(store: Store, target: Target, request: Request, render: Render) -> dict[str, Any]:
-    kind = target.kind
+def page(store: Store, target: Target, request: Request) -> tuple[list[Obj], dict[str, Any]]:
+    """The asked-for objects and the metadata of their list."""
     _check_version_match(request)
     found = matching(store, target, request)
     meta: dict[str, Any] = {"resourceVersion": str(store.version)}
@@ -50,12 +50,7 @@ def list_answer(store: Store, target: Target, request: Request, render: Render) 
     if follow:
         meta["continue"] = follow[0]
         meta["remainingItemCount"] = follow[1]
-    return {
-        "kind": kind.list_name,
-        "apiVersion": kind.api_version,
-        "metadata": meta,
-        "items": [render(obj) for obj in found],
-    }
+    return found, meta
 
 
 def _page(found: list[Obj], request: Request) -> tuple[list[Obj], tuple[str, int] | None]:
@@ -80,7 +75,7 @@ def _check_version_match(request: Request) -> None:
         raise invalid_object("ListOptions", "meta.k8s.io", "", [error])
 
 
-def watch_answer(store: Store, target: Target, request: Request, render: Render) -> Response:
+def watch_answer(store: Store, target: Target, request: Request, render: Render) -> Watch:
     kind = target.kind
     query = Query.of(target, request)
     if request.flag("sendInitialEvents"):
@@ -91,9 +86,9 @@ def watch_answer(store: Store, target: Target, request: Request, render: Render)
         error.details = {"group": "meta.k8s.io", "kind": "ListOptions"}
         raise error
     version = _start(request)
-    watch = Watch(timeout=_timeout(request), bookmark=_bookmark(store, target, request, render))
+    watch = Watch(timeout=_timeout(request), bookmark=_bookmark(store, target, request))
     if version is None:
-        for obj in store.list(kind, target.namespace):
+        for obj in store.all(kind, target.namespace):
             if query.matches(obj):
                 watch.push({"type": "ADDED", "object": render(obj)})
     else:
@@ -103,7 +98,7 @@ def watch_answer(store: Store, target: Target, request: Request, render: Render)
             # An expired position is told inside the stream, as the real server does once a watch has begun.
             watch.push({"type": "ERROR", "object": error.body()})
             watch.close()
-            return Response(200, watch=watch)
+            return watch
         for change in missed:
             _deliver(watch, change, query.matches, render)
 
@@ -112,7 +107,7 @@ def watch_answer(store: Store, target: Target, request: Request, render: Render)
             _deliver(watch, change, query.matches, render)
 
     watch.when_closed(store.on_change(listen))
-    return Response(200, watch=watch)
+    return watch
 
 
 def _deliver(watch: Watch, change: Change, matches: Filter, render: Render) -> None:
@@ -137,7 +132,7 @@ def _timeout(request: Request) -> float | None:
     return float(given) if given.isdigit() and int(given) > 0 else None
 
 
-def _bookmark(store: Store, target: Target, request: Request, render: Render) -> Any:
+def _bookmark(store: Store, target: Target, request: Request) -> Any:
     if not request.flag("allowWatchBookmarks"):
         return None
 
@@ -146,5 +141,4 @@ def _bookmark(store: Store, target: Target, request: Request, render: Render) ->
         mark = {"kind": target.kind.kind, "apiVersion": target.kind.api_version, "metadata": meta}
         return {"type": "BOOKMARK", "object": mark}
 
-    del render
     return event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +33,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer; `body` is JSON data or text, and `watch` is set where the answer is a stream of events instead."""
+    """An answer: `body` is JSON data or text. Where it is a stream instead, `watch` gives events or `stream` gives bytes."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     watch: Watch | None = None
+    stream: AsyncIterator[bytes] | None = None

@@ -152,7 +152,7 @@ class Writer:
             return ownership.write(obj, applier)
         obj["metadata"].pop("managedFields", None)
         who = ManagerId(options.manager, "Update", kind.api_version)
-        empty = {"metadata": {}}
+        empty: Obj = {"metadata": {}}
         managers = ownership.updated(kind.schema, empty, obj, {}, who, rfc3339(self._now()), reset_fields(kind, ""))
         return ownership.write(obj, managers)
 
@@ -291,6 +291,16 @@ class Writer:
             listed = wrong if len(unknown) == 1 else f"errors:\n{wrong}"
             raise errors.ApiError(500, "", f"failed to create typed patch object {about}: {listed}")
         return config
+
+    def finalize(self, target: Target, obj: Obj) -> Obj:
+        """Sets the finalizers in a namespace's spec; one that is ending and has none left goes."""
+        live = clone(self.live(target))
+        live["spec"] = {**live.get("spec", {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}
+        if live["spec"]["finalizers"] or "deletionTimestamp" not in live["metadata"]:
+            return self._store.put(target.kind, live)
+        if _finalizers(live):
+            return self._store.put(target.kind, live)
+        return self._store.remove(target.kind, "", target.name)
 
     # --- decoding ---------------------------------------------------------------------------------------------------
 

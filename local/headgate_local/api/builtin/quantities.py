@@ -32,7 +32,7 @@ def amount(given: Any) -> Decimal:
         return Decimal(0)
     suffix = found[2] or ""
     if suffix.endswith("i"):
-        return Decimal(found[1]) * 1024 ** BINARY.index(suffix)
+        return Decimal(found[1]) * Decimal(1024) ** BINARY.index(suffix)
     exponent = int(suffix[1:]) if suffix[:1] in ("e", "E") and len(suffix) > 1 else dict(DECIMAL)[suffix]
     return Decimal(found[1]) * Decimal(10) ** exponent
 
