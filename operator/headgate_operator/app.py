@@ -125,10 +125,11 @@ class App:
         holding = [asyncio.create_task(self.elector.hold(), name="lease")] if self.elector else []
         try:
             done, _ = await asyncio.wait({*busy, *beside, *holding, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            lost = any(isinstance(task.exception(), LeaseLostError) for task in done)
-            asked = stopping in done and not lost
-            for task in done - {stopping}:
-                log.error("a part ended", exc_info=task.exception(), extra={"part": task.get_name()})
+            ended = {task.get_name(): task.exception() for task in done - {stopping}}
+            lost = any(isinstance(error, LeaseLostError) for error in ended.values())
+            asked = not ended
+            for name, error in ended.items():
+                log.error("a part ended", exc_info=None if lost else error, extra={"part": name, "why": str(error)})
         finally:
             self._working = False
         # From here on nothing new is begun. The lease is still renewed until the last pass has ended.
@@ -148,7 +149,6 @@ class App:
             wake=self.queue.add,
             relisted=self.resync.soon,
             freshness=self.freshness,
-            started=self.catch_signals,
         )
         return [("watch", watch.run), ("registry", self.registry.run), ("resync", self.resync.run)]
 
@@ -173,7 +173,6 @@ class App:
     # -- parts ----------------------------------------------------------------------------------------------
 
     def catch_signals(self) -> None:
-        """Ours, again after kopf has put its own in place."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop.set)
 

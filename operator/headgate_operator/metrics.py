@@ -6,7 +6,7 @@ Gauges are read from the parts at each scrape, so they cannot go stale; a test c
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -48,6 +48,8 @@ class Metrics:
     """What is counted as it happens. `registry` collects these and what `Live` reads."""
 
     def __init__(self) -> None:
+        # Time stamps beside every counter double the page, and nobody reads them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._passes = Counter(
             "headgate_reconcile", "Passes over a ModelDeployment, by result", ["result"], registry=self.registry

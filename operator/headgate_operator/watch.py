@@ -6,9 +6,12 @@ while it was disconnected, so a new list wakes every deployment we know.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import kopf
@@ -18,6 +21,7 @@ from headgate_operator.freshness import Freshness
 from headgate_operator.ports import Key
 
 MANAGED = {contract.LABEL_MANAGED_BY: contract.MANAGED_BY}
+STOP_SECONDS = 2.0
 RELIST_PAUSE = 0.5  # a list arrives object by object; all keys are woken once, when it has arrived
 
 # kind -> group, version, plural
@@ -56,43 +60,83 @@ def key_of(kind: str, namespace: str, name: str, labels: dict[str, str]) -> Key 
 
 
 class Watch:
-    """`run` returns only by an error or by cancellation. A fresh one each time it leads."""
+    """Runs kopf in a thread with an event loop of its own, and tells the caller's loop what it heard.
+
+    On ours it would take over the signals, and at its end cancel every task that was begun after it: passes, polls and
+    the renewal of the lease.
+    """
 
     def __init__(
         self,
         *,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[], Coroutine[Any, Any, Connection]],
         namespaces: Collection[str],
         wake: Callable[[Key], None],
         relisted: Callable[[], None],
         freshness: Freshness,
-        started: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect, self._namespaces = connect, namespaces
         self._wake, self._relisted, self._freshness = wake, relisted, freshness
-        self._started = started
         self._pause: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
-        """`started` is called when kopf has begun (it has put its own signal handlers in place by then)."""
-        await kopf.operator(
-            registry=self._registry(),
-            settings=settings(),
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-        )
-        raise RuntimeError("the watch ended")
+        """Returns only by an error (kopf gives up after minutes without an API server) or by cancellation."""
+        ended: asyncio.Future[BaseException | None] = self._loop.create_future()
+        inner: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+        Thread(target=self._kopf, args=(inner, ended), name="watch", daemon=True).start()
+        loop, task = await asyncio.wrap_future(inner)
+        try:
+            error = await asyncio.shield(ended)
+            raise RuntimeError("the watch ended") from error
+        finally:
+            if self._pause is not None:
+                self._pause.cancel()
+            if not ended.done():
+                loop.call_soon_threadsafe(task.cancel)
+                await asyncio.wait([ended], timeout=STOP_SECONDS)
+
+    def _kopf(
+        self,
+        inner: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]]",
+        ended: "asyncio.Future[BaseException | None]",
+    ) -> None:
+        async def run() -> None:
+            task = asyncio.create_task(
+                kopf.operator(
+                    registry=self._registry(),
+                    settings=settings(),
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
+                ),
+                name="kopf",
+            )
+            inner.set_result((asyncio.get_running_loop(), task))
+            await task
+
+        error: BaseException | None = None
+        try:
+            asyncio.run(run())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as raised:  # noqa: BLE001 - handed over to the loop that waits for it
+            error = raised
+        self._tell(_settle, ended, error)
+
+    def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
+        # The loop may be closed already: then nobody wants to know.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
-        kopf.on.startup(registry=registry)(self._on_start)
         for kind, (group, version, plural) in WATCHED.items():
             kopf.on.event(group, version, plural, registry=registry, id=f"wake-{plural}")(self._handler(kind))
         return registry
 
     async def _login(self, **_kwargs: Any) -> kopf.ConnectionInfo:
-        told = await self._connect()
+        told = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._connect(), self._loop))
         scheme, _, token = (told.authorization or "").partition(" ")
         return kopf.ConnectionInfo(
             server=told.server,
@@ -104,12 +148,9 @@ class Watch:
             token=token or None,
         )
 
-    async def _on_start(self, **_: Any) -> None:
-        self._started()
-
     def _handler(self, kind: str) -> Callable[..., Awaitable[None]]:
         async def on_event(event: dict[str, Any], **_: Any) -> None:
-            self._on_event(kind, event)
+            self._tell(self._on_event, kind, dict(event))
 
         return on_event
 
@@ -123,16 +164,23 @@ class Watch:
         if key is not None:
             self._wake(key)
         if listed and self._pause is None:
-            self._pause = asyncio.get_running_loop().call_later(RELIST_PAUSE, self._relist_over)
+            self._pause = self._loop.call_later(RELIST_PAUSE, self._relist_over)
 
     def _relist_over(self) -> None:
         self._pause = None
         self._relisted()
 
 
+def _settle(ended: "asyncio.Future[BaseException | None]", error: BaseException | None) -> None:
+    if not ended.done():
+        ended.set_result(error)
+
+
 def settings() -> kopf.OperatorSettings:
     """Fresh for each run: kopf changes them."""
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that it does not catch signals in a thread, which is the point of the thread.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     s = kopf.OperatorSettings()
     s.peering.standalone = True  # our own Lease elects
     s.scanning.disabled = True  # needs neither CustomResourceDefinitions nor Namespaces
