@@ -79,15 +79,15 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        return str(self.body["reason"])
+        return str(self.body.get("reason", ""))
 
     @property
     def message(self) -> str:
-        return str(self.body["message"])
+        return str(self.body.get("message", ""))
 
     @property
     def causes(self) -> list[Obj]:
-        return list(self.body["details"].get("causes", []))
+        return list(self.body.get("details", {}).get("causes", []))
 
     @property
     def fields(self) -> set[str]:

@@ -16,11 +16,8 @@ def conditions(obj: Obj) -> dict[str, str]:
 
 
 def start(api: Wire, ns: Namespace, container: Obj, name: str, **labels: str) -> Obj:
-    # A new namespace's service account is made a moment later, and no pod is taken before.
-    made = eventually(
-        lambda: (got := api.post(ns("pods"), pod(name, container, **labels))).status == 201 and got, "the pod is taken"
-    )
-    assert made.body["status"]["phase"] == "Pending"
+    made = api.create(ns("pods"), pod(name, container, **labels))
+    assert made["status"]["phase"] == "Pending"
     return eventually(
         lambda: (got := api.read(ns("pods", name))) and conditions(got).get("Ready") == "True" and got,
         f"pod {name} is ready",

@@ -17,22 +17,34 @@ def applied(kubectl: Kubectl, obj: dict[str, Any], *options: str, code: int = 0)
     return kubectl("apply", *options, "-f", "-", given=obj, code=code)
 
 
+def created(kubectl: Kubectl, obj: dict[str, Any], *options: str, code: int = 0) -> CompletedProcess[str]:
+    return kubectl("create", *options, "-f", "-", given=obj, code=code)
+
+
 def test_create_makes_an_object(kubectl: Kubectl) -> None:
-    done = kubectl("create", "configmap", "made", "--from-literal=key=value")
-    assert done.stdout == "configmap/made created\n"
+    assert created(kubectl, configmap("made", key="value")).stdout == "configmap/made created\n"
     assert kubectl("get", "configmap", "made", "-o=jsonpath={.data.key}").stdout == "value"
 
 
 def test_create_of_a_namesake_fails(kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "namesake")
-    done = kubectl("create", "configmap", "namesake", code=1)
+    created(kubectl, configmap("namesake"))
+    done = created(kubectl, configmap("namesake"), code=1)
+    assert done.stderr.startswith("Error from server (AlreadyExists): ")
     assert 'configmaps "namesake" already exists' in done.stderr
 
 
 def test_create_as_a_server_dry_run_makes_nothing(kubectl: Kubectl) -> None:
-    done = kubectl("create", "configmap", "rehearsed", "--dry-run=server")
+    done = created(kubectl, configmap("rehearsed"), "--dry-run=server")
     assert done.stdout == "configmap/rehearsed created (server dry run)\n"
     kubectl("get", "configmap", "rehearsed", code=1)
+
+
+def test_create_without_a_manifest_makes_secrets_and_config_maps(kubectl: Kubectl) -> None:
+    # These commands send protocol buffers, not JSON.
+    done = kubectl("create", "secret", "generic", "typed", "--from-literal=password=hunter2")
+    assert done.stdout == "secret/typed created\n"
+    assert kubectl("get", "secret", "typed", "-o=jsonpath={.data.password}").stdout == "aHVudGVyMg=="
+    assert kubectl("create", "configmap", "typed", "--from-literal=a=1").stdout == "configmap/typed created\n"
 
 
 def test_apply_creates_then_changes_then_leaves_alone(kubectl: Kubectl) -> None:
@@ -116,7 +128,7 @@ def test_diff_tells_what_an_apply_would_change(kubectl: Kubectl) -> None:
 
 
 def test_replace_puts_a_whole_object(kubectl: Kubectl) -> None:
-    kubectl("create", "configmap", "replaced", "--from-literal=a=1", "--from-literal=b=2")
+    created(kubectl, configmap("replaced", a="1", b="2"))
     assert kubectl("replace", "-f", "-", given=configmap("replaced", c="3")).stdout == "configmap/replaced replaced\n"
     assert json.loads(kubectl("get", "configmap", "replaced", "-o=jsonpath={.data}").stdout) == {"c": "3"}
 
