@@ -68,7 +68,7 @@ class Cluster:
             contexts, active = list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError, ValueError) as error:
             raise ClusterError(
-                f"no usable kubeconfig: {error}. Set KUBECONFIG or say --kubeconfig FILE "
+                f"no usable kubeconfig: {str(error).rstrip('.')}. Set KUBECONFIG or say --kubeconfig FILE "
                 "(without a cluster: headgate local up)"
             ) from None
         # A person waits: one attempt, and the error says the rest. The default is three with a warning for each.

@@ -1,0 +1,202 @@
+"""The `headgate` command: parsing, and who does the work.
+
+Commands of a cluster talk to the Kubernetes API only; what the operator shall do is told by an annotation. `local` and
+`demo` are other programs, started or imported only when asked for, since their requirements may not be installed.
+"""
+
+import getpass
+import json
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from headgate_cli import __version__, show, watching
+from headgate_cli.options import Seconds, Target, of_cluster
+from headgate_cli.orders import OrderError, Orders
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.group(
+    context_settings=CONTEXT,
+    epilog="Every command explains itself and gives examples: headgate COMMAND --help",
+)
+@click.version_option(__version__, prog_name="headgate")
+def cli() -> None:
+    """Take MLflow model versions to production on plain Kubernetes: look, undo, retry, try out."""
+
+
+OUTPUT = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the objects instead.")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Keep looking, and show every change.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@OUTPUT
+@of_cluster
+def status(target: Target, name: str | None, watch: bool, all_namespaces: bool, output: str | None) -> None:
+    """Show how ModelDeployments are, or one of them in detail.
+
+    \b
+    Examples:
+      headgate status
+      headgate status iris
+      headgate status iris --watch
+      headgate status -A -o json
+    """
+    if watch and output:
+        raise click.UsageError("--watch shows text: leave out -o (or use kubectl get mdep --watch -o json)")
+    if name and all_namespaces:
+        raise click.UsageError("NAME and --all-namespaces exclude each other: say -n NAMESPACE")
+
+    def look() -> list[str]:
+        if name:
+            return show.detail(target.get(name), _now())
+        found = target.items(everywhere=all_namespaces)
+        if not found:
+            where = "in this cluster" if all_namespaces else f"in namespace {target.namespace}"
+            return [f"No ModelDeployments {where}."]
+        return show.listing(found, _now(), namespaced=all_namespaces)
+
+    if output:
+        told: Any = target.get(name) if name else _as_list(target.items(everywhere=all_namespaces))
+        _print_object(told, output)
+    elif watch:
+        watching.watch(look)
+    else:
+        watching.say(look())
+
+
+@cli.command()
+@click.argument("name")
+@OUTPUT
+@of_cluster
+def history(target: Target, name: str, output: str | None) -> None:
+    """List what was rolled out, newest first, and how it went.
+
+    \b
+    Examples:
+      headgate history iris
+      headgate history iris -o yaml
+    """
+    obj = target.get(name)
+    entries = (obj.get("status") or {}).get("history") or []
+    if output:
+        _print_object(entries, output)
+    elif not entries:
+        click.echo(f"{name} has not been rolled out yet.")
+    else:
+        watching.say(show.history(obj, _now()))
+
+
+TIMEOUT = click.option(
+    "--timeout", type=Seconds(), default="30s", show_default=True, help="How long to wait for the operator's answer."
+)
+
+
+@cli.command()
+@click.argument("name")
+@TIMEOUT
+@of_cluster
+def undo(target: Target, name: str, timeout: float) -> None:
+    """Go back to the version that served before, and keep the present one away.
+
+    In the middle of a rollout the candidate is given up. After one, the traffic goes back to the previous version: at
+    once while it is still warm, after verifying it anew otherwise. What was undone does not return by itself; say
+    `retry` when it shall.
+
+    \b
+    Examples:
+      headgate undo iris
+      headgate undo iris -n team-a --timeout 2m
+    """
+    _order(target, name, "undo", timeout)
+
+
+@cli.command()
+@click.argument("name")
+@TIMEOUT
+@of_cluster
+def retry(target: Target, name: str, timeout: float) -> None:
+    """Roll out again what was rejected or undone.
+
+    \b
+    Examples:
+      headgate retry iris
+      headgate retry iris -n team-a --timeout 2m
+    """
+    _order(target, name, "retry", timeout)
+
+
+@cli.command(context_settings=PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def local(arguments: tuple[str, ...]) -> None:
+    """A laptop-size Kubernetes for trying things out (headgate local --help)."""
+    sys.exit(subprocess.run([sys.executable, "-m", "headgate_local", *arguments], check=False).returncode)  # noqa: S603
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Leave everything running afterwards, to look around.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the result there, too."
+)
+def demo(keep: bool, report: Path | None) -> None:
+    """Deploy, promote and roll back real models under live traffic, on this machine.
+
+    \b
+    Examples:
+      headgate demo
+      headgate demo --keep
+      headgate demo --report demo.md
+    """
+    try:
+        from headgate_cli.demo import command
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("headgate_cli"):
+            raise
+        raise click.ClickException(
+            f"the demonstration needs the package {error.name}: pip install 'headgate[demo]'"
+        ) from None
+    sys.exit(command.run(keep=keep, report_file=report))
+
+
+def _order(target: Target, name: str, verb: str, timeout: float) -> None:
+    target.get(name)  # a mistyped name is answered with near ones
+    orders = Orders(
+        target.cluster,
+        by=getpass.getuser(),
+        new_id=lambda: uuid.uuid4().hex,
+        now=_now,
+        clock=time.monotonic,
+        pause=time.sleep,
+    )
+    try:
+        answer = orders.give(target.namespace, name, verb, timeout=timeout)
+    except OrderError as error:
+        raise click.ClickException(str(error)) from None
+    if not answer.accepted:
+        raise click.ClickException(f"{verb} was refused: {answer.message}")
+    click.echo(f"{verb} {name}: accepted. {answer.message}".rstrip(". ") + ".")
+    click.echo(f"To follow it: headgate status {name} -n {target.namespace} --watch")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _as_list(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "List", "items": objects}
+
+
+def _print_object(obj: Any, output: str) -> None:
+    text = json.dumps(obj, indent=2) if output == "json" else yaml.safe_dump(obj, sort_keys=False).rstrip()
+    click.echo(text)
