@@ -12,6 +12,7 @@ from datetime import datetime
 
 from headgate_local import errors
 from headgate_local.api import discovery, negotiation, openapi, reviews
+from headgate_local.api.builtin import services
 from headgate_local.api.builtin.registry import rules_of
 from headgate_local.api.deletion import Deleter
 from headgate_local.api.request import Request, Response
@@ -23,7 +24,7 @@ from headgate_local.crd.definition import kinds_of
 from headgate_local.crd.rules import CustomRules, DefinitionRules
 from headgate_local.errors import ApiError
 from headgate_local.kinds import Kind, Kinds
-from headgate_local.store import Change, Store
+from headgate_local.store import Change, Obj, Store
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 DEFAULT_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
@@ -36,8 +37,10 @@ class ApiServer:
         self.kinds = Kinds()
         # Set by whoever runs pods; without it there are no logs to read.
         self.logs: Logs | None = None
+        # Set by whoever routes traffic: the address of a Service by its uid.
+        self.service_address: Callable[[str], str] | None = None
         self._definition_rules = DefinitionRules(now)
-        writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid)
+        writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid, complete=self._complete)
         self._resources = Resources(self.store, writer, Deleter(self.store, now=now), now=now)
         self.store.on_change(self._follow_definitions)
         for name in DEFAULT_NAMESPACES:
@@ -103,6 +106,10 @@ class ApiServer:
         if kind.custom:
             return CustomRules(kind)
         return self._definition_rules if kind.resource == CRDS else rules_of(kind.resource)
+
+    def _complete(self, kind: Kind, obj: Obj) -> None:
+        if kind.resource == "services" and self.service_address is not None:
+            services.give_address(obj, self.service_address)
 
     def _follow_definitions(self, change: Change) -> None:
         """A definition serves its kinds from the moment it is stored, and takes their objects with it when it goes."""

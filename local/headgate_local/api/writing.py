@@ -72,13 +72,22 @@ Now = Callable[[], datetime]
 
 class Writer:
     def __init__(
-        self, store: Store, kinds: Kinds, rules: Callable[[Kind], Rules], *, now: Now, uid: Callable[[], str]
+        self,
+        store: Store,
+        kinds: Kinds,
+        rules: Callable[[Kind], Rules],
+        *,
+        now: Now,
+        uid: Callable[[], str],
+        complete: Callable[[Kind, Obj], None],
     ) -> None:
         self._store = store
         self._kinds = kinds
         self._rules = rules
         self._now = now
         self._uid = uid
+        # Gives a new object what is allocated for it; nobody owns such fields, and a dry run allocates nothing.
+        self._complete = complete
         self._rng = random.Random(uid())  # noqa: S311 - names, not secrets; seeded so that runs repeat
 
     # --- create -----------------------------------------------------------------------------------------------------
@@ -106,6 +115,7 @@ class Writer:
         self._admit_create(target, obj, rules)
         if options.dry_run:
             return Written(obj, True, warnings)
+        self._complete(kind, obj)
         return Written(self._store.put(kind, obj), True, warnings)
 
     def _admit_create(self, target: Target, obj: Obj, rules: Rules) -> None:

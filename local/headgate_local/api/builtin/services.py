@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from headgate_local.api.builtin.pods import port_errors
 from headgate_local.api.metadata import DNS_LABEL, LABEL_HINT
@@ -10,6 +10,15 @@ from headgate_local.errors import FieldError, FieldReason, duplicate, invalid, n
 from headgate_local.store import Obj
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+
+
+def give_address(obj: Obj, address_of: Callable[[str], str]) -> None:
+    """Allocates the cluster address of a new Service that wants one."""
+    spec = obj["spec"]
+    if spec["type"] == "ExternalName" or spec.get("clusterIP"):
+        return
+    spec["clusterIP"] = address_of(obj["metadata"]["uid"])
+    spec["clusterIPs"] = [spec["clusterIP"]]
 
 
 class ServiceRules:
