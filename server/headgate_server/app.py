@@ -55,14 +55,14 @@ class Predictions:
 
     async def infer(self, request: Request) -> Response:
         loaded = about.named(self._state, request)
-        body = await json_body(request, self._state.config.max_body_bytes)
+        body = await json_body(request, self._state.config)
         batch = v2.batch(body, loaded.validator)
         outputs = await self._run(loaded, batch, v2.wanted(body, loaded.model))
         return _json(v2.answer(body, outputs, loaded.name, loaded.version))
 
     async def _begin(self, request: Request, *, type_required: bool = False) -> tuple[Loaded, Any]:
         loaded = about.loaded(self._state)
-        body = await json_body(request, self._state.config.max_body_bytes, type_required=type_required)
+        body = await json_body(request, self._state.config, type_required=type_required)
         return loaded, body
 
     async def _run(self, loaded: Loaded, batch: Batch, wanted: Sequence[str]) -> list[Output]:
@@ -123,6 +123,7 @@ def _shape_failures(app: FastAPI, counts: Counts | None) -> None:
         RequestFailed: failed,
         InvalidInput: invalid,
         HTTPException: framework,
+        Exception: failed,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -1,21 +1,29 @@
 """Request bodies: bounded, of a media type that is understood, parsed as JSON; each failure in the caller's shape."""
 
+import asyncio
 from typing import Any, Final
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from headgate_server.protocols.failures import RequestFailed
+from headgate_server.settings import Settings
 
 # So much of a body that is too long is read and thrown away: closing on unread bytes would reset the connection
 # before the client has seen the 413.
 MAX_DISCARDED: Final = 64 << 20
+CLOSE: Final = {"connection": "close"}
 
 
-async def json_body(request: Request, limit: int, *, type_required: bool = False) -> Any:
-    """The parsed body, or RequestFailed with 415, 413 or 400."""
+async def json_body(request: Request, config: Settings, *, type_required: bool = False) -> Any:
+    """The parsed body, or RequestFailed with 415, 413, 408 or 400."""
     _check_media_type(request, type_required)
-    body = await _read(request, limit)
+    try:
+        async with asyncio.timeout(config.timeout):
+            body = await _read(request, config.max_body_bytes)
+    except TimeoutError:
+        # A client that stops in mid body would hold its place, and a drain, for ever.
+        raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -54,13 +54,13 @@ class Edge:
             self._state.began()
         try:
             await self._app(scope, receive, with_headers)
-        except Exception:
-            # A mistake of ours: the client gets its protocol's 500, the log the trace, nobody the data.
-            logs.failure("a request failed unexpectedly", trace=True, path=_group(scope["path"]))
-            if status:
-                raise
-            self._counts.failed("internal")
-            await answer(scope["path"], RequestFailed(500, "internal", "internal error"))(scope, receive, with_headers)
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours. The framework has answered in the path's shape before it raised; the log gets the
+            # place and not the message, which may repeat the data.
+            logs.failure("a request failed unexpectedly", error=type(error).__name__, where=logs.place(error))
+            if not status:
+                failed = RequestFailed(500, "internal", "internal error")
+                await answer(scope["path"], failed)(scope, receive, with_headers)
         finally:
             if not operations:
                 self._state.ended()

@@ -51,3 +51,13 @@ def failure(message: str, *, trace: bool = False, **fields: Any) -> None:
 
 def warning(message: str, **fields: Any) -> None:
     LOGGER.warning(message, extra={"fields": fields})
+
+
+def place(error: BaseException) -> str:
+    """File and line where the error arose: they hold no data, which its message may."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

@@ -58,20 +58,10 @@ class Predictor:
         except Exception as error:  # noqa: BLE001 - a model may raise anything
             failure_id = uuid.uuid4().hex
             # The class only: a library's message may repeat the data.
-            logs.failure("the model failed", failure_id=failure_id, error=type(error).__name__, where=_where(error))
+            logs.failure("the model failed", failure_id=failure_id, error=type(error).__name__, where=logs.place(error))
             raise ModelFailed(failure_id) from None
         finally:
             del self._running[number]
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _where(error: Exception) -> str:
-    """File and line of the failure, which hold no data."""
-    trace = error.__traceback__
-    if trace is None:
-        return ""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

@@ -7,11 +7,11 @@ drain delay, then the listeners close, what is in flight is finished, and the pr
 
 import asyncio
 import contextlib
+import math
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import uvicorn
 
@@ -53,8 +53,10 @@ class Process:
         self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
-        self._http = _listener(None, connections.protocol(config.connection_max_age))
-        self._ops = _listener(None, connections.protocol(0))
+        # A request that outlives reading its body and its prediction is stuck, and cut.
+        patience = math.ceil(2 * config.timeout) + 1
+        self._http = _listener(connections.protocol(config.connection_max_age), patience)
+        self._ops = _listener(connections.protocol(0), patience)
         self._http.config.app = prediction_app(self.state, self._counts, self._predictor, self._open_connections)
         self._ops.config.app = operations_app(self.state, self._counts, self._predictor, self._open_connections)
 
@@ -106,10 +108,10 @@ class Process:
         return self._http.open_connections
 
 
-def _listener(app: Any, protocol: type[asyncio.Protocol]) -> Listener:
+def _listener(protocol: type[asyncio.Protocol], patience: int) -> Listener:
     return Listener(
         uvicorn.Config(
-            app=app,
+            app=_no_app,
             http=protocol,
             ws="none",
             loop="uvloop",
@@ -119,9 +121,14 @@ def _listener(app: Any, protocol: type[asyncio.Protocol]) -> Listener:
             access_log=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=patience,
             backlog=BACKLOG,
         )
     )
+
+
+async def _no_app(*_: object) -> None:
+    """Stands in until the application, which counts its listener's connections, is made."""
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -119,3 +119,17 @@ def test_numbers_that_are_not_finite_are_null(tmp_path):
         assert server.post("/predict", {"features": [-1.0]}).json["prediction"] is None
         body = {"inputs": [{"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [-1]}]}
         assert server.post("/v2/models/log/infer", body).json["outputs"][0]["data"] == [None]
+
+
+def test_a_body_that_does_not_come_is_408_and_gives_its_place_back(model):
+    with ServerProcess(model=model, timeout=0.2) as server:
+        server.wait_ready()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.putrequest("POST", "/predict")
+        connection.putheader("content-length", "10")
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("connection")) == (408, "close")
+        answer.read()
+        connection.close()
+        assert server.request("GET", "/counters", port=server.ops_port).json["in_flight"] == 0

@@ -1,8 +1,15 @@
 """Predictions over real sockets, in each protocol's own words."""
 
+import json
+
 import pytest
 
 import model_dirs
+from headgate_server.app import prediction_app
+from headgate_server.counts import Counts
+from headgate_server.predictor import Predictor
+from headgate_server.state import State
+from server_settings import server_settings
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 PROBABILITIES = [0.9847031668428455, 0.015296771119383056, 6.20377713724823e-08]
@@ -298,6 +305,36 @@ def test_a_refusal_names_the_column_and_never_the_data(sklearn_server):
     assert unknown.status == 400
     assert b"secret" not in unknown.body
     assert "secret" not in str(sklearn_server.log)
+
+
+@pytest.mark.parametrize(("path", "keys", "shaped"), SHAPES)
+async def test_a_mistake_of_ours_has_the_shape_of_its_path_too_and_the_log_no_data(
+    tmp_path, monkeypatch, caplog, path, keys, shaped
+):
+    state = State(server_settings(model=tmp_path))
+    counts, predictor = Counts(), Predictor(1, 1.0)
+    app = prediction_app(state, counts, predictor, lambda: 0)
+
+    def broken(*_):
+        raise KeyError("secret-value")
+
+    monkeypatch.setattr("headgate_server.about.loaded", broken)
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    await app(scope | {"headers": [], "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
+    predictor.stop()
+    start, body = sent[0], json.loads(sent[1]["body"])
+    assert (start["status"], set(body)) == (500, keys)
+    assert shaped(body)
+    assert (state.in_flight, dict(counts.errors)) == (0, {"internal": 1})
+    assert "secret" not in caplog.text + str(sent)
 
 
 # -- headers --------------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ CASES: list[tuple[str, Reason, Callable[[Case], dict[str, Any]]]] = [
     ("the Host header is refused", Reason.REGISTRY_HOST_REJECTED, registered(lambda c: c.registry.fail("host"))),
     ("no such version", Reason.MODEL_NOT_FOUND, registered(nothing, model="models:/iris/7")),
     ("no such model", Reason.MODEL_NOT_FOUND, registered(nothing, model="models:/nope/1")),
+    ("a name that cannot be", Reason.MODEL_NOT_FOUND, registered(lambda c: c.registry.fail("400"))),
     ("no files", Reason.ARTIFACT_MISSING, registered(lambda c: c.registry.files.clear())),
     (
         "files elsewhere",

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 HOST_REJECTED = "Invalid Host header - possible DNS rebinding attack detected"
-FAULTS = frozenset({"401", "403", "host", "500", "503", "html", "hang", "truncate", "reset", "empty"})
+FAULTS = frozenset({"400", "401", "403", "host", "500", "503", "html", "hang", "truncate", "reset", "empty"})
 
 
 @dataclass
@@ -285,6 +285,8 @@ class FakeMlflow:
 
     def _broken(self, fault: Fault) -> Answer | None:
         match fault.kind:
+            case "400":
+                return as_json({"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid value."}, status=400)
             case "401":
                 return as_text(401, "You are not authenticated.", WWW_Authenticate='Basic realm="mlflow"')
             case "403":

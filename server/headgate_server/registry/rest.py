@@ -148,7 +148,8 @@ async def _raise_for(response: aiohttp.ClientResponse) -> None:
             raise LoadError(Reason.REGISTRY_HOST_REJECTED, message)
         raise LoadError(Reason.REGISTRY_UNAUTHORIZED, "the registry does not permit reading this model (403)")
     code = _error_code(body)
-    if code == "RESOURCE_DOES_NOT_EXIST":
+    # INVALID_PARAMETER_VALUE: a name or version that MLflow could not even have.
+    if code == "RESOURCE_DOES_NOT_EXIST" or (status == 400 and code == "INVALID_PARAMETER_VALUE"):
         raise Missing
     detail = f"{status} {code}".strip()
     raise LoadError(Reason.REGISTRY_UNREACHABLE, f"the registry answered {detail} to {response.url.path}")
