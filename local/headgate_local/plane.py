@@ -21,6 +21,7 @@ from headgate_local.controllers.endpointslice import EndpointSliceController
 from headgate_local.controllers.events import EventRecorder, Events, NoEvents
 from headgate_local.controllers.loop import ControllerLoop, Wiring
 from headgate_local.controllers.objects import Key, Obj, key_of
+from headgate_local.controllers.reading import ControllerClient
 from headgate_local.controllers.replicaset import ReplicaSetController
 from headgate_local.controllers.service import ServiceController
 from headgate_local.controllers.wiring import own_key, service_of_slice, wanted_pod, wirings
@@ -55,16 +56,18 @@ class Plane:
         self.now = now
         self.api = api or ApiServer(now=now)
         self.client = LocalClient(self.api)
+        # What the plane's own parts use; `client` is for others, who may change what they are given.
+        self._client = ControllerClient(self.api)
         self.addresses = addresses or Addresses()
         self._record_events = record_events
-        self._garbage, self._namespaces = GarbageCollector(self.client), NamespaceController(self.client)
+        self._garbage, self._namespaces = GarbageCollector(self._client), NamespaceController(self._client)
         self.kubelet: Kubelet | None = None
         self.proxy = (
-            Proxy(self.client, self.addresses, events=self._events("kube-proxy"), choose=choose) if proxy else None
+            Proxy(self._client, self.addresses, events=self._events("kube-proxy"), choose=choose) if proxy else None
         )
         if runtime is not None:
             self.kubelet = Kubelet(
-                self.client,
+                self._client,
                 runtime,
                 self.addresses,
                 now,
@@ -73,6 +76,7 @@ class Plane:
                 backoff_base=backoff_base,
             )
         self.api.logs = self._logs
+        self.api.service_address = self.addresses.services.take
         self.loop = ControllerLoop(self.api.store, self._wirings())
 
     async def __aenter__(self) -> Self:
@@ -88,7 +92,7 @@ class Plane:
         # The loop first: otherwise the kubelet would see its containers end and start them again.
         await self.loop.stop()
         if self.proxy is not None:
-            self.proxy.close()
+            await self.proxy.stop()
         if self.kubelet is not None:
             await self.kubelet.stop()
 
@@ -104,17 +108,17 @@ class Plane:
     def _wirings(self) -> list[Wiring]:
         # EndpointSlices and the proxy come before the kubelet: a pod leaves the Services before it is told to stop.
         found = wirings(
-            self.client,
-            deployments=DeploymentController(self.client, self.now, self._events("deployment-controller")),
-            replica_sets=ReplicaSetController(self.client, self.now, self._events("replicaset-controller")),
-            services=ServiceController(self.client, self.addresses, self._events("service-controller")),
-            slices=EndpointSliceController(self.client),
+            self._client,
+            deployments=DeploymentController(self._client, self.now, self._events("deployment-controller")),
+            replica_sets=ReplicaSetController(self._client, self.now, self._events("replicaset-controller")),
+            services=ServiceController(self._client, self.addresses, self._events("service-controller")),
+            slices=EndpointSliceController(self._client),
         )
         if self.proxy is not None:
             wakes = {"Service": own_key, "EndpointSlice": service_of_slice}
             found.append(Wiring("proxy", self.proxy.sync, wakes))
         if self.kubelet is not None:
-            scheduler = Scheduler(self.client, self.now, self._events("default-scheduler"))
+            scheduler = Scheduler(self._client, self.now, self._events("default-scheduler"))
             found.append(Wiring("scheduler", scheduler.sync, {"Pod": wanted_pod}))
             wakes = {"Pod": wanted_pod, "ConfigMap": self._users, "Secret": self._users}
             found.append(Wiring("kubelet", self.kubelet.sync, wakes))
@@ -140,7 +144,7 @@ class Plane:
         return self.kubelet.users_of(change.kind, namespace, name)
 
     def _events(self, component: str) -> Events:
-        return EventRecorder(self.client, self.now, component) if self._record_events else NoEvents()
+        return EventRecorder(self._client, self.now, component) if self._record_events else NoEvents()
 
 
 def _ownership(obj: Obj) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import Sequence
 
-from headgate_local.proxy.splice import reset, splice
+from headgate_local.proxy.splice import Half, reset, splice
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +27,15 @@ class Listener:
         self._endpoints: Sequence[Endpoint] = ()
         self._socket: socket.socket | None = None
         self._connecting: set[asyncio.Task[None]] = set()
+        self._live: set[Half] = set()
 
     @property
     def is_open(self) -> bool:
         return self._socket is not None
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._connecting or self._live)
 
     def serve(self, endpoints: Sequence[Endpoint]) -> None:
         """From now on new connections go to these; none at all means connection refused. Raises OSError."""
@@ -46,6 +51,17 @@ class Listener:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+
+    async def stop(self) -> None:
+        """The end of the plane: nothing lives on."""
+        self.close()
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for half in list(self._live):
+            half.abort()
+        # One turn of the loop: that is when an aborted transport closes its socket.
+        await asyncio.sleep(0)
 
     def _open(self) -> None:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -79,7 +95,9 @@ class Listener:
             reset(client)
             return
         # kube-proxy's way: every connection by chance, so that equal pods get equal shares.
-        task = asyncio.create_task(splice(client, self._choose.choice(self._endpoints)), name="proxy connection")
+        task = asyncio.create_task(
+            splice(client, self._choose.choice(self._endpoints), self._live), name="proxy connection"
+        )
         self._connecting.add(task)
         task.add_done_callback(self._connected)
 

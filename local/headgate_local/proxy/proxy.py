@@ -32,13 +32,15 @@ class Proxy:
         self._events: Events = events or NoEvents()
         self._choose = choose or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._listeners: dict[Key, dict[Endpoint, Listener]] = {}
+        # Closed with connections that still live: kept to be ended with the plane.
+        self._retired: list[Listener] = []
 
     def sync(self, namespace: str, name: str) -> float | None:
         service = self._client.get("Service", namespace, name)
         wanted = self._wanted(service, namespace, name) if service else {}
         listeners = self._listeners.setdefault((namespace, name), {})
         for address in [a for a in listeners if a not in wanted]:
-            listeners.pop(address).close()
+            self._retire(listeners.pop(address))
         failed = False
         for address, endpoints in wanted.items():
             listener = listeners.setdefault(address, Listener(address, self._choose))
@@ -52,10 +54,14 @@ class Proxy:
             del self._listeners[namespace, name]
         return _BIND_RETRY if failed else None
 
-    def close(self) -> None:
-        for listeners in self._listeners.values():
-            for listener in listeners.values():
-                listener.close()
+    async def stop(self) -> None:
+        current = [listener for listeners in self._listeners.values() for listener in listeners.values()]
+        for listener in [*self._retired, *current]:
+            await listener.stop()
+
+    def _retire(self, listener: Listener) -> None:
+        listener.close()
+        self._retired = [one for one in [*self._retired, listener] if one.is_busy]
 
     def _wanted(self, service: Obj, namespace: str, name: str) -> dict[Endpoint, list[Endpoint]]:
         address = spec_of(service).get("clusterIP") or ""

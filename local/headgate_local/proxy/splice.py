@@ -20,12 +20,14 @@ def reset(sock: socket.socket) -> None:
 class Half(asyncio.Protocol):
     """One end of a spliced connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: set[Half]) -> None:
+        self._live = live
         self.peer: Half | None = None
         self.transport: asyncio.Transport | None = None
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._live.add(self)
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=_HIGH_WATER)
         # Nothing is read before both ends are there; bytes wait in the kernel.
@@ -59,6 +61,7 @@ class Half(asyncio.Protocol):
             self.peer._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._live.discard(self)
         self.transport = None
         peer, self.peer = self.peer, None
         if peer is None:
@@ -84,18 +87,21 @@ class Half(asyncio.Protocol):
             self.transport.resume_reading()
 
 
-async def splice(client: socket.socket, address: tuple[str, int]) -> None:
-    """Connect an accepted client to one endpoint; a refusal there is a reset here, never a second choice."""
+async def splice(client: socket.socket, address: tuple[str, int], live: set[Half]) -> None:
+    """Connect an accepted client to one endpoint; a refusal there is a reset here, never a second choice.
+
+    `live` holds both ends for as long as they are connected.
+    """
     loop = asyncio.get_running_loop()
     try:
-        _, upstream = await loop.create_connection(Half, *address)
+        _, upstream = await loop.create_connection(lambda: Half(live), *address)
     except (OSError, asyncio.CancelledError) as error:
         reset(client)
         if isinstance(error, asyncio.CancelledError):
             raise
         return
     try:
-        _, downstream = await loop.connect_accepted_socket(Half, client)
+        _, downstream = await loop.connect_accepted_socket(lambda: Half(live), client)
     except BaseException:
         upstream.abort()
         reset(client)
