@@ -23,10 +23,10 @@ class Timeline:
         return time.monotonic() - self._start
 
     def chapter(self, text: str) -> None:
-        self.console.print(f"\n[bold]{text}[/bold]")
+        self.console.print(f"\n[bold]{text}[/bold]", soft_wrap=True, highlight=False)
 
     def event(self, text: str) -> None:
-        self.console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {text}", highlight=False)
+        self.console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[Callable[[], None]]:
