@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class VirtualClock:
 class Oracle:
     """What must hold after every single change: traffic only for verified revisions, and never too few ready pods."""
 
-    def __init__(self, client: LocalClient, promise: int) -> None:
+    def __init__(self, client: LocalClient, promise: int | None) -> None:
         self._client = client
         self.promise = promise
         self.established = False
@@ -107,6 +108,8 @@ class Oracle:
         self.fewest: int | None = None
 
     def __call__(self, change: Change) -> None:
+        if self.promise is None:
+            return
         if change.kind == "ModelDeployment" and change.new is not None:
             self._remember(change.new.get("status", {}))
         if change.kind == "Service" and change.new is not None and change.new["metadata"]["name"] == NAME:
@@ -129,6 +132,7 @@ class Oracle:
             self.violations.append(f"the public Service selects {revision}, which was never verified")
 
     def _judge_capacity(self, what: str) -> None:
+        promise = self.promise or 0
         service = self._client.get("Service", NAMESPACE, NAME)
         if service is None:
             if self.established:
@@ -137,13 +141,13 @@ class Oracle:
         revision = service["spec"]["selector"].get("headgate.dev/revision")
         labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": str(revision)}
         ready = sum(is_ready(pod) for pod in self._client.list("Pod", NAMESPACE, labels))
-        if ready >= self.promise and revision in self.verified:
+        if ready >= promise and revision in self.verified:
             self.established = True
         if not self.established:
             return
         self.fewest = ready if self.fewest is None else min(self.fewest, ready)
-        if ready < self.promise:
-            self.violations.append(f"{what}: {ready} ready pods behind the public Service, {self.promise} promised")
+        if ready < promise:
+            self.violations.append(f"{what}: {ready} ready pods behind the public Service, {promise} promised")
 
 
 def is_ready(pod: Obj) -> bool:
@@ -154,7 +158,7 @@ def is_ready(pod: Obj) -> bool:
 class Operated:
     """One ModelDeployment, its world and the operator's process."""
 
-    def __init__(self, plane: Plane, runtime: FakeRuntime, promise: int) -> None:
+    def __init__(self, plane: Plane, runtime: FakeRuntime, promise: int | None) -> None:
         self.plane, self.runtime, self.client = plane, runtime, plane.client
         self.registry = Catalogue(champion="1")
         self.probe = RuntimeProbe(runtime)
@@ -313,13 +317,22 @@ def model_deployment(**spec: Any) -> Obj:
     }
 
 
+@cache
+def _definition() -> Obj:
+    definition: Obj = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    return definition
+
+
 @asynccontextmanager
-async def operated(*, promise: int = 2, script: Script | None = None, running: bool = True) -> AsyncIterator[Operated]:
-    """A plane with the CRD, and the operator's loop for one key. Leaving it asserts what the oracle saw."""
+async def operated(*, promise: int | None = 2, script: Script | None = None, running: bool = True) -> AsyncIterator[Operated]:
+    """A plane with the CRD, and the operator's loop for one key. Leaving it asserts what the oracle saw.
+
+    `promise` None = no oracle, for tests in which users break things themselves.
+    """
     runtime = FakeRuntime(script)
     plane = Plane(now=loop_clock, runtime=runtime)
     async with plane:
-        plane.client.create(yaml.safe_load(CRD.read_text(encoding="utf-8")))
+        plane.client.create(_definition())
         world = Operated(plane, runtime, promise)
         task = asyncio.create_task(world.run()) if running else None
         try:

@@ -1,0 +1,96 @@
+"""The process dies at every single write, just before it and just after it: the end is the same, and nobody notices.
+
+One story (first version, switch, failed version, undo) is played once to count its writes, then once for every write
+and side. The oracle of `operated` looks at every change in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fake_runtime import Script
+from headgate_operator.kube import Reply
+from in_process_transport import Call, CrashError
+from operator_world import Operated, operated
+
+pytestmark = pytest.mark.looptime
+
+
+async def story(world: Operated) -> None:
+    world.runtime.script("3", Script(fails="LoadFailed", permanent=True, message="bad file"))
+    world.create(rollout={"keepWarm": "5s"})
+    await world.established("1")
+    world.move_alias("2")
+    await world.established("2")
+    await world.until(lambda: world.deployed() == {"2"})
+    world.move_alias("3")
+    await world.until(lambda: [r["version"] for r in world.status().get("rejected", [])] == ["3"])
+    world.move_alias("4")
+    await world.established("4")
+    world.order("undo")
+    await world.established("2")
+    await world.until(lambda: world.deployed() == {"2"})
+    await asyncio.sleep(10)
+
+
+def end(world: Operated) -> dict[str, Any]:
+    """What must be the same whatever happened on the way: times and resource versions left out."""
+    status = world.status()
+    return {
+        "stable": world.stable(),
+        "serving": world.serving(),
+        "outcomes": world.outcomes(),
+        "rejected": [(r["version"], r["scope"], r["by"]) for r in status["rejected"]],
+        "conditions": [(c["type"], c["status"], c["reason"]) for c in status["conditions"]],
+        "children": sorted(
+            (kind, len(world.children(kind))) for kind in ("Deployment", "ControllerRevision", "ConfigMap", "Service")
+        ),
+        "pods": len(world.children("Pod")),
+    }
+
+
+async def writes_of_the_story() -> tuple[int, dict[str, Any]]:
+    async with operated() as world:
+        await story(world)
+        return sum(call.writes for call in world.transport.calls), end(world)
+
+
+class DieAt:
+    """Dies once, at the nth write."""
+
+    def __init__(self, world: Operated, nth: int, side: str) -> None:
+        self._left, self._side = nth, side
+        world.transport.before, world.transport.after = self.before, self.after
+
+    def before(self, call: Call) -> Reply | None:
+        if call.writes and self._side == "before":
+            self._count()
+        return None
+
+    def after(self, call: Call, reply: Reply) -> None:
+        if call.writes and self._side == "after":
+            self._count()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == -1:
+            raise CrashError
+
+
+async def test_a_story_without_a_crash_keeps_within_its_budget_of_writes() -> None:
+    writes, _ = await writes_of_the_story()
+    assert writes <= 120
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+async def test_a_crash_at_any_write_leads_to_the_same_end(side: str) -> None:
+    writes, undisturbed = await writes_of_the_story()
+    for nth in range(writes):
+        async with operated() as world:
+            DieAt(world, nth, side)
+            await story(world)
+            assert world.restarts == 1, f"no crash at write {nth}"
+            assert end(world) == undisturbed, f"another end after a crash {side} write {nth}"
