@@ -87,6 +87,12 @@ async def test_a_listing_that_leaves_the_folder_is_refused(registry, tmp_path, p
     assert not list(tmp_path.rglob("*escaped*"))
 
 
+async def test_trouble_with_our_own_disk_is_not_told_as_the_registrys(registry):
+    registry.register("iris", FILES | {"x" * 300: b"a longer name than a file system takes"})
+    error = await refused(registry, "models:/iris/1")
+    assert (error.reason, "disk" in error.message) == (Reason.LOAD_FAILED, True)
+
+
 async def test_an_endless_tree_is_refused(registry):
     registry.register("iris", FILES)
     registry.extra_listing = [{"path": "again", "is_dir": True}]

@@ -73,6 +73,7 @@ CHANGES = {
     "child below -1": at("right_child", 0, -2),
     "child is the root: an endless walk": at("left_child", 0, 0),
     "child before its parent": at("right_child", 2, 1),
+    "child of two parents": at("right_child", 0, 1),
     "one child only": at("left_child", 0, -1),
     "feature far outside": at("feature", 0, 10**9),
     "feature just outside": at("feature", 0, 4),

@@ -6,9 +6,9 @@ walks them without bounds checks: a crafted file crashes the process, or reads i
 other before they copy (tests load files with bad indices and with bad shapes). So this module checks after the load
 and before the first prediction, over everything the model can reach:
 
-- each tree: at least one node; children in range and greater than their parent (so every walk ends); a leaf has no
-  child and any other node two; features in range; the depth that the tree states is not less than the real one
-  (`decision_path` sizes its buffer by it); values as large as the nodes;
+- each tree: at least one node; children in range and greater than their parent (so every walk ends), each with one
+  parent; a leaf has no child and any other node two; features in range; the depth that the tree states is not less
+  than the real one (`decision_path` sizes its buffer by it); values as large as the nodes;
 - each decision tree estimator: `n_features_in_` is there (without it scikit-learn skips its own check of the input)
   and is the tree's own number of features;
 - each ensemble that hands its input to trees *unchecked* (forests, gradient boosting, isolation forests): the same
@@ -86,17 +86,23 @@ def check_tree(tree: Any) -> None:
             raise _invalid("a tree has a child that does not follow its parent")
     if not ((feature[inner] >= 0) & (feature[inner] < tree.n_features)).all():
         raise _invalid("a tree asks for a feature that is not there")
-    if _depth(left, right, number) > int(tree.max_depth):
+    children = np.sort(np.concatenate([left[inner], right[inner]]))
+    # One parent each: else a few nodes could make exponentially many walks out of what looks like a small tree.
+    if not np.array_equal(children, np.arange(1, count)):
+        raise _invalid("a node of a tree has no parent, or two")
+    if _depth(left, right) > int(tree.max_depth):
         raise _invalid("a tree is deeper than it states")
 
 
-def _depth(left: Any, right: Any, inner: Any) -> int:
-    depth = np.zeros(len(left), dtype=np.int64)
-    for node in inner:  # parents first, by the order just checked
-        below = depth[node] + 1
-        depth[left[node]] = max(depth[left[node]], below)
-        depth[right[node]] = max(depth[right[node]], below)
-    return int(depth.max())
+def _depth(left: Any, right: Any) -> int:
+    """The longest walk, level by level; each node is seen once, for it has one parent."""
+    depth, level = 0, np.array([0])
+    while True:
+        level = level[left[level] != LEAF]
+        if not level.size:
+            return depth
+        level = np.concatenate([left[level], right[level]])
+        depth += 1
 
 
 def _check_estimator(estimator: Any) -> int:

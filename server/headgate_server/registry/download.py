@@ -7,7 +7,8 @@ says is the uploader's word: absolute paths, `..` and endless trees are refused 
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -110,21 +111,34 @@ def _size(entry: Mapping[str, Any]) -> int | None:
 
 async def _fetch_file(rest: Rest, root: str, listed: Listed, into: Path) -> int:
     target = into / listed.path
-    target.parent.mkdir(parents=True, exist_ok=True)
     received = 0
     try:
         async with rest.file(f"{root}/{listed.path}") as stream:
-            with target.open("wb") as file:
+            with _disk():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file = target.open("wb")
+            with file:
                 async for chunk in stream.iter_chunked(CHUNK):
                     received += len(chunk)
                     if listed.size is not None and received > listed.size:
                         break
-                    file.write(chunk)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
+                    with _disk():
+                        file.write(chunk)
+                with _disk():
+                    file.flush()
+                    await asyncio.to_thread(os.fsync, file.fileno())
     except Missing:
         raise LoadError(Reason.ARTIFACT_MISSING, f"{listed.path} is listed and is not there") from None
     if listed.size is not None and received != listed.size:
         more = "more than " if received > listed.size else f"{received} of "
         raise LoadError(Reason.ARTIFACT_TRUNCATED, f"{listed.path}: {more}{listed.size} bytes came")
     return received
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Trouble with our own disk, which must not be told as the registry's."""
+    try:
+        yield
+    except OSError as error:
+        raise LoadError(Reason.LOAD_FAILED, f"the model cannot be written to disk: {error.strerror}") from None
