@@ -156,8 +156,9 @@ class Lab:
 
     def headgate(self, *arguments: str) -> str:
         """Run the `headgate` command line as a person would; its output."""
-        command = [sys.executable, "-m", "headgate_cli", "--kubeconfig", str(self.kubeconfig), *arguments]
-        return run(f"headgate {arguments[0]}", command, log=self._log("cli"), timeout=60)
+        command = [sys.executable, "-m", "headgate_cli", *arguments]
+        env = {"KUBECONFIG": str(self.kubeconfig)}
+        return run(f"headgate {arguments[0]}", command, log=self._log("cli"), env=env, timeout=60)
 
     def close(self) -> None:
         """End every part; a temporary folder goes too."""
