@@ -2,10 +2,12 @@
 
 import asyncio
 import shutil
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 import model_dirs
 from fake_mlflow import FakeMlflow
@@ -180,6 +182,18 @@ async def test_credentials_from_the_folder_open_the_registry(tmp_path, way):
         registry.register("iris", FILES)
         assert (await refused(registry, "models:/iris/1")).reason is Reason.REGISTRY_UNAUTHORIZED
         assert (await locate(registry, "models:/iris/1", registry_credentials=folder)).origin == "registry"
+
+
+async def test_a_registry_with_its_own_ca_is_trusted_by_ca_crt_alone(tmp_path):
+    ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    with FakeMlflow(tls=context) as registry:
+        registry.register("iris", FILES)
+        error = await refused(registry, "models:/iris/1")
+        assert (error.reason, "not trusted" in error.message) == (Reason.REGISTRY_UNREACHABLE, True)
+        assert (await locate(registry, "models:/iris/1", registry_credentials=tmp_path)).origin == "registry"
 
 
 def test_a_link_out_of_the_folder_is_no_part_of_a_model(tmp_path):

@@ -91,7 +91,7 @@ def test_help_names_every_setting_by_flag_and_variable():
 
 
 def test_the_reference_page_holds_the_table_of_settings():
-    assert settings.table() in PAGE.read_text(encoding="utf-8"), "run: make docs, or paste settings.table()"
+    assert settings.table() in PAGE.read_text(encoding="utf-8"), "paste the text of settings.table()"
 
 
 def test_the_reference_page_lists_every_reason():

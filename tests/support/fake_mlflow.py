@@ -9,6 +9,7 @@ Tests arrange models by methods and bad days by `fail(...)`; they look at `reque
 import base64
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,12 +101,21 @@ def as_text(status: int, text: str, **headers: str) -> Answer:
 class FakeMlflow:
     """The registry: arrange with the methods, then ask over HTTP or by `answer`."""
 
-    def __init__(self, *, username: str = "", password: str = "", token: str = "", chunked: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        username: str = "",
+        password: str = "",
+        token: str = "",
+        chunked: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.models: dict[str, Model] = {}
         self.files: dict[str, bytes] = {}  # by path below mlflow-artifacts:/
         self.runs: dict[str, str] = {}  # run id -> artifact uri
         self.requests: list[Asked] = []
         self.username, self.password, self.token = username, password, token
+        self._tls = tls
         self.chunked = chunked  # as the proxy over an object store: no Content-Length on files
         self.artifact_root: str | None = None  # e.g. "s3://bucket": artifacts are not served by the proxy
         self.listed_sizes: dict[str, int] = {}  # file sizes the listing lies about, by path below mlflow-artifacts:/
@@ -216,6 +226,11 @@ class FakeMlflow:
                 """A client that went away in mid answer is no event here."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        if self._tls is not None:
+            # Each connection shakes hands in its own thread, or one that breaks off would hold all others.
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="fake-mlflow", daemon=True
         )
@@ -244,7 +259,7 @@ class FakeMlflow:
 
     @property
     def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     # -- answering --------------------------------------------------------------------------------------------
 
