@@ -241,3 +241,44 @@ async def test_ready_condition_keeps_its_transition_time_until_it_changes() -> N
         await eventually(lambda: ready()["status"] == "False")
         assert ready()["lastTransitionTime"] > since
         assert ready()["reason"] == "ContainersNotReady"
+
+
+async def test_readiness_is_still_asked_and_told_while_a_pod_drains() -> None:
+    plane, runtime = scripted_plane(Script(drain=20.0))
+    async with plane:
+        world = World(plane, runtime)
+        plane.client.create(service())
+        plane.client.create(pod())
+        await eventually(lambda: [e["conditions"]["ready"] for e in world.endpoints()] == [True])
+        plane.client.delete("Pod", "default", "web")
+        await eventually(lambda: [e["conditions"]["serving"] for e in world.endpoints()] == [False], within=10)
+        assert [p["metadata"]["name"] for p in world.pods()] == ["web"]
+
+
+async def test_a_draining_pod_is_not_restarted_by_its_liveness_probe() -> None:
+    plane, runtime = scripted_plane(Script(drain=20.0))
+    live = {"httpGet": {"path": "/livez", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    async with plane:
+        world = World(plane, runtime)
+        plane.client.create(pod(livenessProbe=live))
+        await eventually(world.ready)
+        plane.client.delete("Pod", "default", "web")
+        runtime.rescript("web", Script(drain=20.0, live=False))
+        began = seconds()
+        await eventually(lambda: not world.pods(), within=25)
+        assert seconds() - began >= 19
+        assert len(runtime.launches) == 1
+
+
+async def test_a_restart_under_way_becomes_an_end_when_the_pod_is_deleted() -> None:
+    plane, runtime = scripted_plane(Script(ignores_term=True))
+    live = {"httpGet": {"path": "/livez", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+    async with plane:
+        world = World(plane, runtime)
+        plane.client.create(pod(livenessProbe=live, spec={"terminationGracePeriodSeconds": 10}))
+        await eventually(world.ready)
+        runtime.rescript("web", Script(ignores_term=True, live=False))
+        await eventually(lambda: runtime.signals)
+        plane.client.delete("Pod", "default", "web")
+        await eventually(lambda: not world.pods(), within=12)
+        assert len(runtime.launches) == 1

@@ -82,6 +82,7 @@ async def test_a_service_reaches_the_process_and_its_end_is_graceful(world: Worl
     world.client.create(service())
     world.client.create(server_pod())
     await eventually(lambda: any(e["conditions"]["ready"] for e in world.endpoints()), within=20)
+    await eventually(lambda: world.plane.loop.idle, within=5, every=0.001)
     found = world.client.get("Service", "default", "web")
     assert found is not None
     host, _, port = found["metadata"]["annotations"]["local.headgate.dev/address"].partition(":")
