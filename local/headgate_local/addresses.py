@@ -10,6 +10,8 @@ import socket
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+# On a Service: where its ports listen, as host:port, comma separated.
+ADDRESS_ANNOTATION = "local.headgate.dev/address"
 FIRST_BLOCK, LAST_BLOCK = 64, 250
 _HALF = 128 * 256
 _PRIVILEGED = 1024

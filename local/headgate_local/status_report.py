@@ -12,9 +12,9 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import yaml
 
+from headgate_local.addresses import ADDRESS_ANNOTATION
 from headgate_local.controllers.objects import Obj, annotations_of, name_of, namespace_of, spec_of, status_of
 from headgate_local.controllers.pods import is_ready
-from headgate_local.controllers.service import ADDRESS
 from headgate_local.state_folder import StateFolder
 
 _TIMEOUT = 5.0
@@ -81,7 +81,7 @@ def _pod_word(pod: Obj, statuses: list[Obj]) -> str:
 
 def _service_row(service: Obj) -> list[str]:
     ports = ",".join(str(port["port"]) for port in spec_of(service).get("ports") or [])
-    address = annotations_of(service).get(ADDRESS, "-")
+    address = annotations_of(service).get(ADDRESS_ANNOTATION, "-")
     return [namespace_of(service), name_of(service), spec_of(service).get("clusterIP") or "-", ports, address]
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from headgate_local.addresses import Addresses, listening_port
+from headgate_local.addresses import ADDRESS_ANNOTATION, Addresses, listening_port
 from headgate_local.client import LocalClient
 from headgate_local.controllers.events import Events, NoEvents
 from headgate_local.controllers.objects import Obj, annotations_of, name_of, namespace_of, spec_of, uid_of
-
-ADDRESS = "local.headgate.dev/address"
 
 
 class ServiceController:
@@ -43,7 +41,7 @@ class ServiceController:
         where = ",".join(
             f"{address}:{listening_port(int(port['port']))}" for port in spec_of(service).get("ports") or []
         )
-        if annotations_of(service).get(ADDRESS) != where:
-            changes["metadata"] = {"annotations": {ADDRESS: where}}
+        if annotations_of(service).get(ADDRESS_ANNOTATION) != where:
+            changes["metadata"] = {"annotations": {ADDRESS_ANNOTATION: where}}
         if changes:
             self._client.patch_merge("Service", namespace_of(service), name_of(service), changes)
