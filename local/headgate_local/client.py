@@ -1,6 +1,7 @@
 """A convenience door to the API server for controllers and tests: dicts in, dicts out, every rule applies.
 
-It builds real requests and goes through `ApiServer.handle`, so nothing can be done here that a remote client could not do.
+It builds real requests and goes through `ApiServer.handle`, so nothing can be done here that a remote client could
+not do.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class LocalClient:
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in (labels or {}).items())}
         query["fieldSelector"] = fields
         answer = self._send("GET", self._path(kind, namespace, ""), query={k: v for k, v in query.items() if v})
-        items: list[Obj] = answer["items"]
-        return items
+        entry = self.api.kinds.named(kind) if isinstance(kind, str) else kind
+        return [{"apiVersion": entry.api_version, "kind": entry.kind, **item} for item in answer["items"]]
 
     def create(self, obj: Obj) -> Obj:
         meta = obj.get("metadata", {})

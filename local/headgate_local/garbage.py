@@ -1,7 +1,7 @@
 """Taking away what nobody owns any more: dependents, orphans, and the contents of a namespace.
 
-Both controllers are level-triggered: a pass looks at everything there is and does what is due, so a missed wake-up costs
-time, never correctness. They use the same door as any client.
+Both controllers are level-triggered: a pass looks at everything there is and does what is due, so a missed wake-up
+costs time, never correctness. They use the same door as any client.
 """
 
 from __future__ import annotations

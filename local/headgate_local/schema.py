@@ -1,8 +1,8 @@
 """One structural schema for built-in and custom kinds.
 
 Unknown fields, defaults, list-map keys and ownership of fields all ask the same questions of a schema ("what is this
-field, and how do its items merge?"). Both sources, Kubernetes' OpenAPI and the `openAPIV3Schema` of a CRD, are therefore
-compiled into the same nodes. Nodes are made lazily: built-in schemas refer to themselves.
+field, and how do its items merge?"). Both sources, Kubernetes' OpenAPI and the `openAPIV3Schema` of a CRD, are
+therefore compiled into the same nodes. Nodes are made lazily: built-in schemas refer to themselves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Objects in memory, in one order.
 
-One counter gives every change its resourceVersion, so a list and the watch that follows it agree, across kinds. A bounded
-history lets a watch resume; older positions are refused with 410 as etcd compaction does. Nothing here knows rules: what
-may be stored is the API server's business. Stored objects are never changed in place.
+One counter gives every change its resourceVersion, so a list and the watch that follows it agree, across kinds. A
+bounded history lets a watch resume; older positions are refused with 410 as etcd compaction does. Nothing here knows
+rules: what may be stored is the API server's business. Stored objects are never changed in place.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class Store:
         self._publish(Change("MODIFIED" if old else "ADDED", kind.kind, old, stored, kind.resource, self._version))
         return stored
 
-    def remove(self, kind: Kind, namespace: str, name: str) -> Obj:
-        """Takes the object out; the returned last state carries the version of its deletion, as watchers see it."""
+    def remove(self, kind: Kind, namespace: str, name: str, last: Obj | None = None) -> Obj:
+        """Takes the object out; its last state carries the version of its deletion, as watchers see it."""
         old = self._objects[kind.resource].pop((namespace if kind.namespaced else "", name))
-        last = self._stamped(old)
+        last = self._stamped(last or old)
         self._publish(Change("DELETED", kind.kind, old, last, kind.resource, self._version))
         return last
 

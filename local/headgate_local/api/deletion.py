@@ -77,7 +77,8 @@ class Deleter:
             ("ResourceVersion", options.version, meta["resourceVersion"]),
         ):
             if wanted and wanted != held:
-                why = f"Precondition failed: {name} in precondition: {wanted}, {name} in object meta: {held}"
+                why = f"the {name} in the precondition ({wanted}) does not match the {name} in record ({held})."
+                why += f" The object might have been {'deleted and then recreated' if name == 'UID' else 'modified'}"
                 raise errors.conflict(kind.plural, kind.group, target.name, why)
 
     def _finalizers(self, target: Target, obj: Obj, options: DeleteOptions) -> list[str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+from collections.abc import Iterator
 from typing import Any
 
+from headgate_local.api.apply.paths import Path, field_element, item_element
 from headgate_local.schema import Schema
 from headgate_local.store import Obj
 
@@ -12,6 +17,89 @@ def known(schema: Schema, obj: Obj) -> tuple[Obj, list[str]]:
     """The object with only known fields, and the paths of the others, as strict decoding names them."""
     unknown: list[str] = []
     return _known(schema, obj, "", unknown), unknown
+
+
+def without_empties(schema: Schema | None, value: Any) -> Any:
+    """A built-in object as Go encodes it: optional maps and lists that are empty are left out."""
+    if schema is None:
+        return value
+    if isinstance(value, dict):
+        return {
+            name: without_empties(schema.child(name), item)
+            for name, item in value.items()
+            if not (_is_empty(schema.child(name), item) and name not in schema.required)
+        }
+    return [without_empties(schema.items, item) for item in value] if isinstance(value, list) else value
+
+
+def _is_empty(schema: Schema | None, value: Any) -> bool:
+    if schema is None or schema.keeps_unknown:
+        return False
+    return value == [] or (value == {} and schema.additional is not None)
+
+
+GO_NAMES = {"boolean": "bool", "object": "map", "array": "[]"}
+
+
+def mistyped(schema: Schema | None, value: Any, path: str = "") -> Iterator[str]:
+    """What a typed decoder would trip over; such an object is no object of its kind at all."""
+    if schema is None or value is None:
+        return
+    if schema.type and not schema.int_or_string and not _has_type(schema.type, value):
+        given = "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else _given(value)
+        wanted = schema.raw.get("format") if schema.type == "integer" else GO_NAMES.get(schema.type, schema.type)
+        yield f"json: cannot unmarshal {given} into Go struct field {path} of type {wanted}"
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from mistyped(schema.child(name), item, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from mistyped(schema.items, item, path)
+    elif schema.raw.get("format") == "byte" and not _is_base64(value):
+        yield f"illegal base64 data at input byte 0 in {path}: {json.dumps(value)}"
+
+
+def _given(value: Any) -> str:
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+def _has_type(kind: str, value: Any) -> bool:
+    match kind:
+        case "string":
+            return isinstance(value, str)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "boolean":
+            return isinstance(value, bool)
+        case "array":
+            return isinstance(value, list)
+        case _:
+            return isinstance(value, dict)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def repeated_keys(schema: Schema | None, value: Any, path: Path = ()) -> Iterator[Path]:
+    """The items of lists that merge by key which name a key twice; an apply cannot tell them apart."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from repeated_keys(schema.child(name) if schema else None, item, (*path, field_element(name)))
+    elif isinstance(value, list) and schema is not None and schema.list_type in ("map", "set"):
+        seen: set[str] = set()
+        for item in value:
+            element = item_element(schema, item)
+            if element in seen:
+                yield (*path, element)
+            seen.add(element)
+            yield from repeated_keys(schema.items, item, (*path, element))
 
 
 def _known(schema: Schema | None, value: Any, path: str, unknown: list[str]) -> Any:

@@ -121,8 +121,8 @@ def _annotation_errors(annotations: dict[str, Any]) -> list[FieldError]:
 
 def _owner_errors(owners: list[dict[str, Any]]) -> list[FieldError]:
     errors = []
-    for index, owner in enumerate(owners):
-        path = f"metadata.ownerReferences[{index}]"
+    path = "metadata.ownerReferences"
+    for owner in owners:
         for name, hint in (("apiVersion", "version must not be empty"), ("kind", "must not be empty"),
                            ("name", "must not be empty"), ("uid", "must not be empty")):  # fmt: skip
             if not owner.get(name):

@@ -1,7 +1,7 @@
 """The OpenAPI documents, as far as stock clients need them.
 
-kubectl asks whether a kind's PATCH knows `fieldValidation` before it leaves validation to the server, and `explain` walks
-the schemas. Both are served from the schemas that also drive validation here, so they cannot disagree with it.
+kubectl asks whether a kind's PATCH knows `fieldValidation` before it leaves validation to the server, and `explain`
+walks the schemas. Both are served from the schemas that also drive validation here, so they cannot disagree with it.
 """
 
 from __future__ import annotations

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from headgate_local import errors
 from headgate_local.api import bodies, listing, negotiation, patches, scaling, tables
+from headgate_local.api.builtin import events
 from headgate_local.api.deletion import DeleteOptions, Deleter
+from headgate_local.api.options import Options
 from headgate_local.api.request import Request, Response
 from headgate_local.api.routing import Target
-from headgate_local.api.writing import Options, Writer, Written
+from headgate_local.api.writing import Writer, Written
+from headgate_local.kinds import Kinds
 from headgate_local.store import Obj, Store, clone
 
 PATCH_TYPES = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
@@ -19,7 +23,10 @@ TABLE_TYPE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
 class Resources:
-    def __init__(self, store: Store, writer: Writer, deleter: Deleter, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, kinds: Kinds, writer: Writer, deleter: Deleter, *, now: Callable[[], datetime]
+    ) -> None:
+        self._core_event = kinds.named("Event")
         self._store = store
         self._writer = writer
         self._deleter = deleter
@@ -60,6 +67,8 @@ class Resources:
         if target.subresource == "scale":
             return scaling.view(target.kind, obj)
         shown: Obj = clone(obj)
+        if target.kind.group == events.GROUP:
+            return events.from_core(shown)
         return {**shown, "kind": target.kind.kind, "apiVersion": target.kind.api_version}
 
     def _one(self, target: Target, request: Request, obj: Obj, status: int = 200) -> Response:
@@ -84,9 +93,16 @@ class Resources:
             items = [tables.metadata_only(obj) for obj in found]
             kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
         else:
-            items = [self._shown(target, obj) for obj in found]
+            items = [self._listed(target, obj) for obj in found]
             kind, version = target.kind.list_name, target.kind.api_version
         return Response(200, {"kind": kind, "apiVersion": version, "metadata": meta, "items": items})
+
+    def _listed(self, target: Target, obj: Obj) -> Obj:
+        shown = self._shown(target, obj)
+        if not target.kind.custom:
+            # The items of a typed list do not repeat what the list says.
+            del shown["kind"], shown["apiVersion"]
+        return shown
 
     def _watch(self, target: Target, request: Request) -> Response:
         form = negotiation.form_of(request.headers.get("accept", ""))
@@ -112,7 +128,14 @@ class Resources:
 
     def _create(self, target: Target, request: Request) -> Response:
         obj = bodies.read_object(request.media_type, request.body)
-        return self._written(target, request, self._writer.create(target, obj, Options.of(request)))
+        written = self._writer.create(*self._as_stored(target, obj), Options.of(request))
+        return self._written(target, request, written)
+
+    def _as_stored(self, target: Target, obj: Obj) -> tuple[Target, Obj]:
+        """Where and how an object is stored that came under its kind's other name."""
+        if target.kind.group != events.GROUP:
+            return target, obj
+        return replace(target, kind=self._core_event), events.to_core(obj)
 
     def _replace(self, target: Target, request: Request) -> Response:
         obj = bodies.read_object(request.media_type, request.body)
@@ -121,7 +144,7 @@ class Resources:
             obj = scaling.changed(target.kind, self._shown_whole(target), obj)
         elif target.subresource == "finalize":
             return self._one(target, request, self._writer.finalize(target, obj))
-        return self._written(target, request, self._writer.update(target, obj, options))
+        return self._written(target, request, self._writer.update(*self._as_stored(target, obj), options))
 
     def _shown_whole(self, target: Target) -> Obj:
         return self._shown(Target(target.kind, target.namespace, target.name), self.live(target))
@@ -134,7 +157,7 @@ class Resources:
         patched = self._change(target, request, before)
         if target.subresource == "scale":
             patched = scaling.changed(target.kind, self._shown_whole(target), patched)
-        return self._writer.update(target, patched, options)
+        return self._writer.update(*self._as_stored(target, patched), options)
 
     def _change(self, target: Target, request: Request, live: Obj) -> Obj:
         match request.media_type:
@@ -160,7 +183,7 @@ class Resources:
             raise errors.bad_request("error decoding YAML: the patch is not an object")
         if target.subresource == "scale":
             config = _replicas_only(target, config)
-        return self._writer.apply(target, config, options)
+        return self._writer.apply(*self._as_stored(target, config), options)
 
     # --- deleting ---------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ def view(kind: Kind, obj: Obj) -> Obj:
         "kind": "Scale",
         "apiVersion": API_VERSION,
         "metadata": {name: meta[name] for name in kept if name in meta},
-        "spec": {"replicas": replicas} if replicas is not None else {},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 

@@ -1,7 +1,7 @@
 """The API server: requests in, answers out, no I/O.
 
-`ApiServer.handle` is the whole of it. The HTTPS front, the controllers, the simulation and the tests all come through this
-one function, so every rule holds for all of them.
+`ApiServer.handle` is the whole of it. The HTTPS front, the controllers, the simulation and the tests all come through
+this one function, so every rule holds for all of them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from headgate_local.api import discovery, negotiation, openapi, reviews
 from headgate_local.api.builtin import services
 from headgate_local.api.builtin.registry import rules_of
 from headgate_local.api.deletion import Deleter
+from headgate_local.api.options import Options
 from headgate_local.api.request import Request, Response
 from headgate_local.api.resources import Resources
 from headgate_local.api.routing import Target, parse
 from headgate_local.api.rules import Rules
-from headgate_local.api.writing import Options, Writer
+from headgate_local.api.writing import Writer
 from headgate_local.crd.definition import kinds_of
 from headgate_local.crd.rules import CustomRules, DefinitionRules
 from headgate_local.errors import ApiError
@@ -41,7 +42,7 @@ class ApiServer:
         self.service_address: Callable[[str], str] | None = None
         self._definition_rules = DefinitionRules(now)
         writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid, complete=self._complete)
-        self._resources = Resources(self.store, writer, Deleter(self.store, now=now), now=now)
+        self._resources = Resources(self.store, self.kinds, writer, Deleter(self.store, now=now), now=now)
         self.store.on_change(self._follow_definitions)
         for name in DEFAULT_NAMESPACES:
             writer.create(

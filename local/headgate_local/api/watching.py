@@ -1,7 +1,7 @@
 """Watches: what one client sees of the changes of one kind.
 
-A watch is filled by the store as changes happen and read at the client's own speed. Selectors turn an object that starts
-or stops to match into ADDED or DELETED, as the real server does; bookmarks let an idle client resume.
+A watch is filled by the store as changes happen and read at the client's own speed. Selectors turn an object that
+starts or stops to match into ADDED or DELETED, as the real server does; bookmarks let an idle client resume.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def event_of(change: Change, matches: Filter, render: Render) -> Event | None:
         return {"type": "ADDED", "object": render(change.new)}
     if before:
         assert change.old is not None  # noqa: S101 - it matched
-        last = {**change.old, "metadata": {**change.old["metadata"], "resourceVersion": str(change.version)}}
+        seen = change.new if change.type == "DELETED" else change.old
+        last = {**seen, "metadata": {**seen["metadata"], "resourceVersion": str(change.version)}}
         return {"type": "DELETED", "object": render(last)}
     return None

@@ -1,7 +1,7 @@
 """Create and update: one road that every write takes, whatever verb it came by.
 
-decode -> unknown fields -> defaults -> system metadata -> ownership of fields -> validation -> store. A dry run takes the
-same road and stops before the store.
+decode -> unknown fields -> defaults -> system metadata -> ownership of fields -> validation -> store. A dry run takes
+the same road and stops before the store.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from headgate_local import errors
-from headgate_local.api import fields, metadata
+from headgate_local.api import decoding, metadata
 from headgate_local.api.apply import ownership
 from headgate_local.api.apply.ownership import ManagerId, Managers
 from headgate_local.api.apply.paths import PathSet
 from headgate_local.api.clock import rfc3339
-from headgate_local.api.request import Request
+from headgate_local.api.options import Options
 from headgate_local.api.routing import Target
 from headgate_local.api.rules import Rules
 from headgate_local.kinds import Kind, Kinds
@@ -31,33 +31,6 @@ GENERATED = {
 # Built-in kinds that refuse an update without resourceVersion, as custom kinds do.
 CONDITIONAL = {"leases.coordination.k8s.io", "customresourcedefinitions.apiextensions.k8s.io",
                "poddisruptionbudgets.policy"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a write is to be done, from its query and headers."""
-
-    manager: str
-    dry_run: bool = False
-    validation: str = "Warn"
-    force: bool = False
-
-    @staticmethod
-    def of(request: Request) -> Options:
-        query = request.query
-        dry_run = query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            raise _bad_option("dryRun", dry_run, "All")
-        validation = query.get("fieldValidation") or "Warn"
-        if validation not in ("Strict", "Warn", "Ignore"):
-            raise errors.bad_request(f'fieldValidation: Unsupported value: "{validation}"')
-        manager = query.get("fieldManager") or request.user_agent.partition("/")[0] or "unknown"
-        return Options(manager, dry_run == "All", validation, request.flag("force"))
-
-
-def _bad_option(name: str, value: str, supported: str) -> errors.ApiError:
-    wrong = errors.not_supported(name, [value], [supported])
-    return errors.invalid_object("CreateOptions", "meta.k8s.io", "", [wrong])
 
 
 @dataclass
@@ -94,10 +67,10 @@ class Writer:
 
     def create(self, target: Target, obj: Obj, options: Options, *, applier: Managers | None = None) -> Written:
         kind = target.kind
-        obj, warnings = self._decoded(kind, obj, options)
+        obj, warnings = decoding.decoded(kind, obj, options)
         meta = obj["metadata"]
         if meta.get("resourceVersion"):
-            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+            raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
         self._place(target, obj)
         self._name(kind, meta)
         rules = self._rules(kind)
@@ -170,16 +143,12 @@ class Writer:
 
     def update(self, target: Target, obj: Obj, options: Options, *, applier: Managers | None = None) -> Written:
         kind = target.kind
-        old = self.live(target)
-        obj, warnings = self._decoded(kind, obj, options)
+        obj, warnings = decoding.decoded(kind, obj, options)
         meta = obj["metadata"]
+        decoding.check_name(target, meta)
+        old = self.live(target)
         self._place(target.named(target.name), obj)
-        if meta.get("name") != target.name:
-            shown = meta.get("name", "")
-            raise errors.bad_request(
-                f"the name of the object ({shown}) does not match the name on the URL ({target.name})"
-            )
-        self._check_identity(target, meta, old)
+        self._check_identity(target, meta, old, patched=bool(options.patch) or applier is not None)
         sent = ownership.read(obj)
         obj = self._scoped(target, obj, old)
         metadata.keep_system_fields(obj, old)
@@ -192,15 +161,19 @@ class Writer:
         if found:
             raise errors.invalid_object(kind.kind, kind.group, target.name, found)
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if obj == old:
+        if _changes_nothing(obj, old):
             return Written(old, False, warnings)
         if options.dry_run:
             return Written(obj, False, warnings)
-        if "deletionTimestamp" in obj["metadata"] and not obj["metadata"].get("finalizers") and _finalizers(old):
-            if obj["metadata"].get("deletionGracePeriodSeconds", 0) == 0:
-                self._store.put(kind, obj)
-                return Written(self._store.remove(kind, target.namespace, target.name), False, warnings)
-        return Written(self._store.put(kind, obj), False, warnings)
+        return Written(self._stored(target, obj, old), False, warnings)
+
+    def _stored(self, target: Target, obj: Obj, old: Obj) -> Obj:
+        """Stores the new state, unless it was only waiting for its last finalizer."""
+        meta = obj["metadata"]
+        waiting = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0)
+        if "deletionTimestamp" in meta and _finalizers(old) and not waiting and not namespace_holds(target.kind, obj):
+            return self._store.remove(target.kind, target.namespace, target.name, obj)
+        return self._store.put(target.kind, obj)
 
     def live(self, target: Target) -> Obj:
         found = self._store.get(target.kind, target.namespace, target.name)
@@ -208,18 +181,21 @@ class Writer:
             raise errors.not_found(target.kind.plural, target.kind.group, target.name)
         return found
 
-    def _check_identity(self, target: Target, meta: Obj, old: Obj) -> None:
+    def _check_identity(self, target: Target, meta: Obj, old: Obj, *, patched: bool) -> None:
         kind, held = target.kind, old["metadata"]
-        if meta.get("uid") and meta["uid"] != held["uid"]:
+        other_uid = bool(meta.get("uid")) and meta["uid"] != held["uid"]
+        if other_uid and not patched:
             why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {held['uid']}"
             raise errors.conflict(kind.plural, kind.group, target.name, why)
         version = meta.get("resourceVersion")
-        if not version:
-            if kind.custom or kind.resource in CONDITIONAL:
-                wrong = errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-                raise errors.invalid_object(kind.kind, kind.group, target.name, [wrong])
-        elif version != held["resourceVersion"]:
+        if not version and (kind.custom or kind.resource in CONDITIONAL):
+            wrong = errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid_object(kind.kind, kind.group, target.name, [wrong])
+        if version and version != held["resourceVersion"]:
             raise errors.conflict(kind.plural, kind.group, target.name)
+        if other_uid:
+            wrong = errors.invalid("metadata.uid", meta["uid"], "field is immutable")
+            raise errors.invalid_object(kind.kind, kind.group, target.name, [wrong])
 
     def _scoped(self, target: Target, obj: Obj, old: Obj) -> Obj:
         """A status write changes nothing but status; any other write leaves status alone."""
@@ -254,16 +230,17 @@ class Writer:
 
     def apply(self, target: Target, config: Obj, options: Options) -> Written:
         kind = target.kind
-        config = self._checked_config(target, config)
+        config = decoding.applied(target, config)
         old = self._store.get(kind, target.namespace, target.name)
         meta = config["metadata"]
         if old is None and target.subresource:
             raise errors.not_found(kind.plural, kind.group, target.name)
         if old is None and meta.get("uid"):
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: "
+            why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise errors.conflict(kind.plural, kind.group, target.name, why)
-        if old is None and meta.get("resourceVersion"):
-            raise errors.conflict(kind.plural, kind.group, target.name)
+        if old is None:
+            # Surprising, but so it is: only a uid keeps an apply from creating what is gone.
+            meta.pop("resourceVersion", None)
         who = ManagerId(options.manager, "Apply", kind.api_version, target.subresource)
         reset = reset_fields(kind, target.subresource)
         merged, managers = ownership.applied(
@@ -277,31 +254,6 @@ class Writer:
         merged["metadata"].setdefault("resourceVersion", old["metadata"]["resourceVersion"])
         return self.update(target, merged, options, applier=managers)
 
-    def _checked_config(self, target: Target, config: Obj) -> Obj:
-        kind = target.kind
-        if config.get("apiVersion") != kind.api_version:
-            given = config.get("apiVersion", "")
-            raise errors.bad_request(
-                f"Incorrect version specified in apply patch. Specified patch version: {given}, expected: {kind.api_version}"
-            )
-        config = clone(config)
-        meta = config.setdefault("metadata", {})
-        if meta.get("managedFields") is not None:
-            raise errors.bad_request("metadata.managedFields must be nil")
-        if meta.setdefault("name", target.name) != target.name:
-            raise errors.bad_request(
-                f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
-            )
-        if kind.namespaced:
-            meta.setdefault("namespace", target.namespace)
-        config, unknown = fields.known(kind.schema, config)
-        if unknown:
-            about = f"({target.namespace}/{target.name}; {kind.api_version}, Kind={kind.kind})"
-            wrong = "\n".join(f".{one}: field not declared in schema" for one in unknown)
-            listed = wrong if len(unknown) == 1 else f"errors:\n{wrong}"
-            raise errors.ApiError(500, "", f"failed to create typed patch object {about}: {listed}")
-        return config
-
     def finalize(self, target: Target, obj: Obj) -> Obj:
         """Sets the finalizers in a namespace's spec; one that is ending and has none left goes."""
         live = clone(self.live(target))
@@ -312,27 +264,17 @@ class Writer:
             return self._store.put(target.kind, live)
         return self._store.remove(target.kind, "", target.name)
 
-    # --- decoding ---------------------------------------------------------------------------------------------------
 
-    def _decoded(self, kind: Kind, obj: Obj, options: Options) -> tuple[Obj, list[str]]:
-        if obj.get("kind") not in (None, kind.kind) or obj.get("apiVersion") not in (None, kind.api_version):
-            raise errors.bad_request(
-                f"the API version in the data ({obj.get('apiVersion')}) does not match the expected API version"
-                f" ({kind.api_version})"
-                if obj.get("kind") == kind.kind
-                else f'{obj.get("kind")} in version "{obj.get("apiVersion")}" cannot be handled as a {kind.kind}'
-            )
-        obj = {"apiVersion": kind.api_version, "kind": kind.kind, **clone(obj)}
-        if not isinstance(obj.setdefault("metadata", {}), dict):
-            raise errors.bad_request("metadata must be an object")
-        obj, unknown = fields.known(kind.schema, obj)
-        if unknown and options.validation == "Strict":
-            listed = ", ".join(f'unknown field "{one}"' for one in unknown)
-            raise errors.bad_request(
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {listed}'
-            )
-        warnings = [f'unknown field "{one}"' for one in unknown] if options.validation == "Warn" else []
-        return obj, warnings
+def namespace_holds(kind: Kind, obj: Obj) -> bool:
+    """A namespace also waits for the finalizers in its spec."""
+    return kind.resource == "namespaces" and bool(obj.get("spec", {}).get("finalizers"))
+
+
+def _changes_nothing(obj: Obj, old: Obj) -> bool:
+    """A write whose only effect would be newer times in managedFields is none."""
+    return obj == old or (
+        ownership.bare(obj) == ownership.bare(old) and _same_fields(ownership.read(obj), ownership.read(old))
+    )
 
 
 def _finalizers(obj: Obj) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from headgate_local.crd.expressions import compiled
+from headgate_local.crd import values
+from headgate_local.crd.expressions import compiled, undefined_fields
 from headgate_local.errors import FieldError, FieldReason, invalid, required
 from headgate_local.kinds import Kind, ScalePaths
 from headgate_local.schema import METADATA, REF_PREFIX, Schema, builtin_definitions
@@ -142,7 +144,11 @@ def _schema_errors(raw: dict[str, Any], path: str) -> Iterator[FieldError]:
         yield required(f"{path}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
     for index, rule in enumerate(raw.get("x-kubernetes-validations", ())):
         for name in ("rule", "messageExpression"):
-            yield from _rule_errors(rule.get(name, ""), f"{path}.x-kubernetes-validations[{index}].{name}")
+            yield from _rule_errors(raw, rule.get(name, ""), f"{path}.x-kubernetes-validations[{index}].{name}")
+    if raw.get("default") is not None:
+        here = f"{path}.default"
+        for wrong in values.validate(Schema(raw, {}), raw["default"], here):
+            yield replace(wrong, path=here) if wrong.path == here else wrong
     if raw.get("pattern"):
         yield from _pattern_errors(raw["pattern"], f"{path}.pattern")
     for name, child in raw.get("properties", {}).items():
@@ -153,13 +159,17 @@ def _schema_errors(raw: dict[str, Any], path: str) -> Iterator[FieldError]:
         yield from _schema_errors(raw["additionalProperties"], f"{path}.additionalProperties")
 
 
-def _rule_errors(text: str, path: str) -> Iterator[FieldError]:
+def _rule_errors(raw: dict[str, Any], text: str, path: str) -> Iterator[FieldError]:
     if not text:
         return
     try:
         compiled(text)
     except ValueError as error:
         yield invalid(path, text, f"compilation failed: {error}")
+        return
+    for column, name in undefined_fields(Schema(raw, {}), text):
+        pointer = f"ERROR: <input>:1:{column}: undefined field '{name}'\n | {text}\n | {'.' * column}^"
+        yield invalid(path, text, f"compilation failed: {pointer}")
 
 
 def _pattern_errors(text: str, path: str) -> Iterator[FieldError]:

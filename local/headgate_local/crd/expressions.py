@@ -1,7 +1,7 @@
 """x-kubernetes-validations: CEL rules, compiled once per schema node and run where the node has a value.
 
-The `cel` module evaluates the language; what Kubernetes adds around it is here: which value is `self`, when a transition
-rule runs, how field names are escaped, and how a broken rule is reported instead of crashing the request.
+The `cel` module evaluates the language; what Kubernetes adds around it is here: which value is `self`, when a
+transition rule runs, how field names are escaped, and how a broken rule is reported instead of crashing the request.
 """
 
 from __future__ import annotations
@@ -94,6 +94,28 @@ KUBERNETES_FUNCTIONS: dict[str, Callable[..., Any]] = {
 @lru_cache(maxsize=4096)
 def compiled(expression: str) -> Any:
     return cel.compile(expression)
+
+
+LITERAL = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+CHAIN = re.compile(r"(?<![\w.])(?:self|oldSelf)((?:\.[A-Za-z_]\w*)+)(\s*\()?")
+
+
+def undefined_fields(schema: Schema, text: str) -> Iterator[tuple[int, str]]:
+    """Fields of self which the schema does not have, with their column. The `cel` module has no types to find them by."""
+    plain = LITERAL.sub(lambda found: " " * len(found[0]), text)
+    for chain in CHAIN.finditer(plain):
+        names = chain[1].split(".")[1:]
+        node: Schema | None = schema
+        column = chain.start(1)
+        for name in names[:-1] if chain[2] else names:
+            fields = {escaped(one): child for one, child in node.properties.items()} if node else {}
+            if node is None or node.type != "object" or not fields:
+                break
+            if name not in fields and name not in ("apiVersion", "kind", "metadata"):
+                yield column, name
+                break
+            column += len(name) + 1
+            node = fields.get(name)
 
 
 @dataclass(frozen=True)

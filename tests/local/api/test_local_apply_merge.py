@@ -110,13 +110,13 @@ def test_status_is_owned_apart_from_the_rest(world: ApiWorld) -> None:
     assert made["status"] == {"replicas": 1}
 
 
-def test_an_apply_with_another_objects_uid_is_a_conflict(world: ApiWorld) -> None:
+def test_an_apply_with_another_objects_uid_is_invalid(world: ApiWorld) -> None:
     world.client.apply(config_map(a="1"), "alice")
     other = config_map(a="2")
     other["metadata"]["uid"] = "someone-else"
     with pytest.raises(ApiError) as refused:
         world.client.apply(other, "alice")
-    assert refused.value.reason == "Conflict"
+    assert refused.value.reason == "Invalid"
 
 
 def test_an_apply_with_an_old_version_is_a_conflict(world: ApiWorld) -> None:

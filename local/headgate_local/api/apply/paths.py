@@ -1,7 +1,7 @@
 """Field paths and sets of them, in the `fieldsV1` notation of managedFields.
 
-A path element is kept as its wire text (`f:spec`, `k:{"name":"web"}`, `v:"x"`), so that sets are plain frozensets and the
-wire form is a nested grouping of them. A path in a set owns exactly that node, not what lies below it.
+A path element is kept as its wire text (`f:spec`, `k:{"name":"web"}`, `v:"x"`), so that sets are plain frozensets and
+the wire form is a nested grouping of them. A path in a set owns exactly that node, not what lies below it.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _external(obj: Obj, now: datetime) -> str:
 
 
 def _sizes(*fields: str) -> Cell:
-    return lambda obj, now: sum(len(obj.get(name) or ()) for name in fields)
+    return lambda obj, _now: sum(len(obj.get(name) or ()) for name in fields)
 
 
 def _last_seen(obj: Obj, now: datetime) -> str:
@@ -195,7 +195,7 @@ BUILTIN: dict[str, tuple[Printed, ...]] = {
     "nodes": (
         NAME,
         Printed("Status", _node_status),
-        Printed("Roles", lambda obj, now: NONE),
+        Printed("Roles", lambda _obj, _now: NONE),
         AGE,
         Printed("Version", _at("status", "nodeInfo", "kubeletVersion", default="")),
     ),

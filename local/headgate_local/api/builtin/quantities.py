@@ -1,7 +1,7 @@
 """Quantities in their canonical form.
 
-The real server re-writes `0.5` as `500m` and `1024Mi` as `1Gi` when it decodes an object. A controller that compares what
-it wants with what is stored must meet the same rewriting here.
+The real server re-writes `0.5` as `500m` and `1024Mi` as `1Gi` when it decodes an object. A controller that compares
+what it wants with what is stored must meet the same rewriting here.
 """
 
 from __future__ import annotations

@@ -48,9 +48,8 @@ class ConfigMapRules:
     def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
         parts = ("data", "binaryData")
         errors = [*_data_errors(obj, parts), *_frozen_errors(obj, old, parts)]
-        for key in sorted(set(obj.get("data") or {}) & set(obj.get("binaryData") or {})):
-            errors.append(invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
-        return errors
+        both = sorted(set(obj.get("data") or {}) & set(obj.get("binaryData") or {}))
+        return errors + [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in both]
 
 
 class SecretRules:
@@ -58,6 +57,7 @@ class SecretRules:
         obj.setdefault("type", "Opaque")
 
     def prepare(self, obj: Obj, old: Obj | None) -> None:
+        del old
         plain = obj.pop("stringData", None) or {}
         for key, value in plain.items():
             obj.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()

@@ -34,7 +34,8 @@ class DeploymentRules:
         _default_template(spec)
 
     def prepare(self, obj: Obj, old: Obj | None) -> None:
-        """Its status is the controller's."""
+        del old
+        obj.setdefault("status", {})
 
     def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
         spec = obj["spec"]
