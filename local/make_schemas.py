@@ -21,6 +21,7 @@ DOCUMENTS = (
     "apis__discovery.k8s.io__v1",
     "apis__events.k8s.io__v1",
     "apis__policy__v1",
+    "apis__rbac.authorization.k8s.io__v1",
     "apis__scheduling.k8s.io__v1",
 )
 ROOTS = (
@@ -40,6 +41,10 @@ ROOTS = (
     "io.k8s.api.discovery.v1.EndpointSlice",
     "io.k8s.api.events.v1.Event",
     "io.k8s.api.policy.v1.PodDisruptionBudget",
+    "io.k8s.api.rbac.v1.ClusterRole",
+    "io.k8s.api.rbac.v1.ClusterRoleBinding",
+    "io.k8s.api.rbac.v1.Role",
+    "io.k8s.api.rbac.v1.RoleBinding",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
 )
 PREFIX = "#/components/schemas/"

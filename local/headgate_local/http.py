@@ -159,6 +159,14 @@ def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the process around us decides when to stop."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -167,9 +175,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(api: ApiServer, *, state: Path, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Served]:
     """Serves until the block is left. Certificates and token in `state` are used again, so kubeconfigs stay valid."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    certificate, key = _certificates(state, host)
-    token = _token(state)
+    certificate, key, token = _prepared(state, host)
     front = Front(api, token)
     listener = socket.create_server((host, port), backlog=256)
     url = f"https://{host}:{listener.getsockname()[1]}"
@@ -181,16 +187,27 @@ async def serving(api: ApiServer, *, state: Path, host: str = "127.0.0.1", port:
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="https")
     try:
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
-        if task.done():
-            task.result()
+        await _until_ready(server, task)
         yield Served(url, listener.getsockname()[1], state / "ca.crt", state / "token", kubeconfig)
     finally:
         front.closing.set()
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
         listener.close()
+
+
+def _prepared(state: Path, host: str) -> tuple[Path, Path, str]:
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return *_certificates(state, host), _token(state)
+
+
+async def _until_ready(server: _Server, task: asyncio.Task[None]) -> None:
+    """Returns once requests are answered; uvicorn's own failure to start is raised as it is."""
+    ready = asyncio.create_task(server.ready.wait(), name="ready")
+    await asyncio.wait((ready, task), return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    if task.done():
+        task.result()
 
 
 def _certificates(state: Path, host: str) -> tuple[Path, Path]:

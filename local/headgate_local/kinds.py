@@ -75,6 +75,7 @@ def _grouped(group: str, package: str, kind: str, plural: str, **more: Any) -> K
 
 
 ALL = ("all",)
+RBAC = "rbac.authorization.k8s.io"
 CRD_PACKAGE = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions"
 POD_FIELDS = ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status.phase",
               "status.podIP", "status.nominatedNodeName")  # fmt: skip
@@ -103,6 +104,10 @@ BUILTIN: tuple[Kind, ...] = (
     _grouped("coordination.k8s.io", "io.k8s.api.coordination", "Lease", "leases"),
     _grouped("policy", "io.k8s.api.policy", "PodDisruptionBudget", "poddisruptionbudgets", short_names=("pdb",),
              status=True),
+    _grouped(RBAC, "io.k8s.api.rbac", "ClusterRole", "clusterroles", namespaced=False),
+    _grouped(RBAC, "io.k8s.api.rbac", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
+    _grouped(RBAC, "io.k8s.api.rbac", "Role", "roles"),
+    _grouped(RBAC, "io.k8s.api.rbac", "RoleBinding", "rolebindings"),
     _grouped("apiextensions.k8s.io", CRD_PACKAGE, "CustomResourceDefinition", "customresourcedefinitions",
              namespaced=False, short_names=("crd", "crds"), categories=("api-extensions",), status=True),
 )  # fmt: skip

@@ -74,9 +74,8 @@ def applied(target: Target, config: Obj) -> Obj:
     kind = target.kind
     given = config.get("apiVersion", "")
     if given != kind.api_version:
-        raise errors.bad_request(
-            f"Incorrect version specified in apply patch. Specified patch version: {given}, expected: {kind.api_version}"
-        )
+        versions = f"Specified patch version: {given}, expected: {kind.api_version}"
+        raise errors.bad_request(f"Incorrect version specified in apply patch. {versions}")
     if config.get("kind") != kind.kind:
         raise errors.bad_request(f"expected an object of kind {kind.kind}, got {json.dumps(config.get('kind'))}")
     config = clone(config)
@@ -88,8 +87,8 @@ def applied(target: Target, config: Obj) -> Obj:
         meta.setdefault("namespace", target.namespace)
     config, unknown = fields.known(kind.schema, config)
     wrong = [f".{one}: field not declared in schema" for one in unknown]
-    for path in fields.repeated_keys(kind.schema, config):
-        wrong.append(f"{text(path[:-1])}: duplicate entries for key {text(path[-1:])}")
+    repeated = fields.repeated_keys(kind.schema, config)
+    wrong += [f"{text(path[:-1])}: duplicate entries for key {text(path[-1:])}" for path in repeated]
     if wrong:
         about = f"({target.namespace}/{target.name}; {kind.api_version}, Kind={kind.kind})"
         listed = wrong[0] if len(wrong) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in wrong)

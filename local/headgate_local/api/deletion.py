@@ -58,7 +58,7 @@ class Deleter:
         if obj is None:
             raise errors.not_found(kind.plural, kind.group, target.name)
         self._check(target, obj, options)
-        finalizers = self._finalizers(target, obj, options)
+        finalizers = self._finalizers(obj, options)
         grace = self._grace(target, obj, options)
         held = target.kind.resource == "namespaces" and bool(obj.get("spec", {}).get("finalizers"))
         if not finalizers and grace == 0 and not held:
@@ -81,7 +81,7 @@ class Deleter:
                 why += f" The object might have been {'deleted and then recreated' if name == 'UID' else 'modified'}"
                 raise errors.conflict(kind.plural, kind.group, target.name, why)
 
-    def _finalizers(self, target: Target, obj: Obj, options: DeleteOptions) -> list[str]:
+    def _finalizers(self, obj: Obj, options: DeleteOptions) -> list[str]:
         kept = [one for one in obj["metadata"].get("finalizers", []) if one not in (FOREGROUND, ORPHAN)]
         held = [one for one in obj["metadata"].get("finalizers", []) if one in (FOREGROUND, ORPHAN)]
         match options.propagation:

@@ -55,6 +55,7 @@ def schema_name(kind: Kind) -> str:
         return ".".join([*reversed(kind.group.split(".")), kind.version, kind.kind])
     packages = {
         "": "io.k8s.api.core",
+        "rbac.authorization.k8s.io": "io.k8s.api.rbac",
         "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
     }
     package = packages.get(kind.group, f"io.k8s.api.{kind.group.split('.')[0]}")

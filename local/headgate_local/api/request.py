@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer: `body` is JSON data or text. Where it is a stream instead, `watch` gives events or `stream` gives bytes."""
+    """An answer: `body` is JSON data or text; a stream instead comes as `watch` (events) or `stream` (bytes)."""
 
     status: int
     body: Any = None

@@ -74,10 +74,12 @@ def _quoted(text: str) -> str:
 def of_spec(selector: Mapping[str, Any] | None) -> LabelSelector:
     """The matcher of a LabelSelector in an object's spec; a missing one selects nothing."""
     if selector is None:
-        return LabelSelector((lambda labels: False,))
+        return LabelSelector((lambda _labels: False,))
     tests = [_membership(key, {value}, True) for key, value in selector.get("matchLabels", {}).items()]
-    for expression in selector.get("matchExpressions", ()):
-        tests.append(_expression(expression["key"], expression["operator"], set(expression.get("values", ()))))
+    tests += [
+        _expression(one["key"], one["operator"], set(one.get("values", ())))
+        for one in selector.get("matchExpressions", ())
+    ]
     return LabelSelector(tuple(tests))
 
 

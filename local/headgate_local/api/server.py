@@ -40,6 +40,8 @@ class ApiServer:
         self.logs: Logs | None = None
         # Set by whoever routes traffic: the address of a Service by its uid.
         self.service_address: Callable[[str], str] | None = None
+        # May add to a new Service, in place, what is known once it has its address.
+        self.complete_service: Callable[[Obj], None] | None = None
         self._definition_rules = DefinitionRules(now)
         writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid, complete=self._complete)
         self._resources = Resources(self.store, self.kinds, writer, Deleter(self.store, now=now), now=now)
@@ -109,8 +111,12 @@ class ApiServer:
         return self._definition_rules if kind.resource == CRDS else rules_of(kind.resource)
 
     def _complete(self, kind: Kind, obj: Obj) -> None:
-        if kind.resource == "services" and self.service_address is not None:
+        if kind.resource != "services":
+            return
+        if self.service_address is not None:
             services.give_address(obj, self.service_address)
+        if self.complete_service is not None:
+            self.complete_service(obj)
 
     def _follow_definitions(self, change: Change) -> None:
         """A definition serves its kinds from the moment it is stored, and takes their objects with it when it goes."""

@@ -33,9 +33,9 @@ class Column:
         }
 
 
-NAME = Column("Name", lambda obj, now: obj["metadata"]["name"], format="name", description="the name of the object")
+NAME = Column("Name", lambda obj, _now: obj["metadata"]["name"], format="name", description="the name of the object")
 AGE = Column("Age", lambda obj, now: _age(obj, now), description="the time since the object was made")
-CREATED = Column("Created At", lambda obj, now: obj["metadata"].get("creationTimestamp"))
+CREATED = Column("Created At", lambda obj, _now: obj["metadata"].get("creationTimestamp"))
 
 
 def _age(obj: Obj, now: datetime) -> str:

@@ -7,6 +7,7 @@ transition rule runs, how field names are escaped, and how a broken rule is repo
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ KUBERNETES_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "find": lambda text, pattern: (re.search(pattern, text) or [""])[0],
     "findAll": lambda text, pattern, limit=0: [m[0] for m in re.finditer(pattern, text)][: limit or None],
     "format": _format,
-    "isSorted": lambda items: all(left <= right for left, right in zip(items, items[1:], strict=False)),
+    "isSorted": lambda items: all(left <= right for left, right in itertools.pairwise(items)),
     "isURL": _is_url,
     "isIP": _is_ip,
     "isQuantity": _is_quantity,
@@ -101,7 +102,7 @@ CHAIN = re.compile(r"(?<![\w.])(?:self|oldSelf)((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 
 
 def undefined_fields(schema: Schema, text: str) -> Iterator[tuple[int, str]]:
-    """Fields of self which the schema does not have, with their column. The `cel` module has no types to find them by."""
+    """Fields of self which the schema lacks, with their column; the `cel` module has no types to find them by."""
     plain = LITERAL.sub(lambda found: " " * len(found[0]), text)
     for chain in CHAIN.finditer(plain):
         names = chain[1].split(".")[1:]

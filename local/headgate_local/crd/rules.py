@@ -43,7 +43,7 @@ class CustomRules:
 
 
 class DefinitionRules:
-    """A CustomResourceDefinition is accepted and established as soon as it is stored: there is no controller to wait for."""
+    """A definition is accepted and established as soon as it is stored: there is no controller to wait for."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

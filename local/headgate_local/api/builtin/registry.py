@@ -12,6 +12,8 @@ RULES: dict[str, Rules] = {
     "endpointslices.discovery.k8s.io": services.EndpointSliceRules(),
     "events": records.EventRules(),
     "leases.coordination.k8s.io": records.LeaseRules(),
+    "clusterrolebindings.rbac.authorization.k8s.io": records.BindingRules(),
+    "rolebindings.rbac.authorization.k8s.io": records.BindingRules(),
     "namespaces": records.NamespaceRules(),
     "poddisruptionbudgets.policy": workloads.DisruptionBudgetRules(),
     "pods": pods.PodRules(),
