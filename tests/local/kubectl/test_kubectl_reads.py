@@ -110,7 +110,8 @@ def test_get_of_an_unknown_resource_fails(kubectl: Kubectl) -> None:
 def test_get_watch_prints_a_line_for_each_change(
     api: Wire, ns: Namespace, following: Callable[..., Iterator[str]], shown: str
 ) -> None:
-    lines = following("get", "gadget", shown, "--watch")
+    # By label, because kubectl loses a change of one named object that comes between its reading and its watching.
+    lines = following("get", "gadgets", "-l", f"app={shown}", "--watch")
     assert next(lines).split() == ["NAME", "CODE", "WANTED", "REASON", "AGE"]
     assert next(lines).split()[:4] == [shown, "ab", "4", "Serving"]
     api.patch(ns("gadgets", shown), {"spec": {"replicas": 5}})
