@@ -9,7 +9,8 @@ import yaml
 
 from headgate_local.errors import bad_request, unsupported_media_type
 
-OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor")
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+OBJECT_TYPES = ("application/json", "application/yaml", PROTOBUF)
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +48,7 @@ def read_object(media_type: str, body: bytes) -> dict[str, Any]:
     elif media_type == "application/yaml":
         found = read_yaml(body)
     else:
-        raise unsupported_media_type(media_type, OBJECT_TYPES[:3])
+        raise unsupported_media_type(media_type, OBJECT_TYPES)
     if not isinstance(found, dict):
         raise bad_request("couldn't get version/kind; json parse error: the body is not an object")
     return found

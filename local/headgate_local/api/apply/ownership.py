@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ STRIPPED: PathSet = frozenset(
         "resourceVersion",
     )]
 )  # fmt: skip
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 BEFORE_FIRST_APPLY = "before-first-apply"
 
 
@@ -121,12 +124,26 @@ def applied(
     gone = paths.without_below(frozenset(difference.removed), reset)
     conflicts = [(other, owned.fields & changed) for other, owned in managers.items() if other != who]
     conflicts = [(other, fields) for other, fields in conflicts if fields]
+    if conflicts and not force and who.manager == KUBECTL:
+        # kubectl may take over what its own plain apply wrote: that annotation is the proof, where it still holds.
+        mine = _plainly_applied(schema, live)
+        conflicts = [(other, fields - mine) for other, fields in conflicts if fields - mine]
     if conflicts and not force:
         raise conflict_error(conflicts, {other: managers[other].time for other, _ in conflicts})
     others = _without({other: owned for other, owned in managers.items() if other != who}, changed | gone)
     if wanted:
         others[who] = Owned(wanted, now)
     return merged, others
+
+
+def _plainly_applied(schema: Schema, live: Obj) -> PathSet:
+    """The fields that kubectl's plain apply set, by its annotation, and that still have that value."""
+    text = (live.get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
+    if not text:
+        return frozenset()
+    last = json.loads(text)
+    difference = compare(schema, last, live)
+    return field_set(schema, last) - (difference.added | difference.modified | difference.removed)
 
 
 def _pruned(schema: Schema, merged: Obj, managers: Managers, previous: PathSet, wanted: PathSet) -> Obj:
