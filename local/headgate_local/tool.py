@@ -1,4 +1,4 @@
-"""`headgate local up | down | status`: the plane as a background process on a laptop."""
+"""`headgate local up | down | status | kubeconfig`: the plane as a background process on a laptop."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return up(state, options)
             case "down":
                 return down(state)
+            case "kubeconfig":
+                return kubeconfig(state)
             case _:
                 return status(state)
     except ToolError as error:
@@ -47,11 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         description="A laptop-size Kubernetes for trying Headgate: a real API, pods as local processes. Linux only. "
         "Nothing outlives `down`: objects are kept in memory.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="up|down|status|kubeconfig")
     for verb, meaning in (
         ("up", "start it in the background and wait until it is ready"),
         ("down", "end it and every process of its pods"),
         ("status", "say where it is and what runs"),
+        ("kubeconfig", "print the path of its kubeconfig, for KUBECONFIG=$(...)"),
     ):
         sub = verbs.add_parser(verb, help=meaning, description=meaning)
         sub.add_argument("--state", type=Path, metavar="DIR", help=f"its folder (env {ENVIRONMENT}; {default_state()})")
@@ -127,6 +130,13 @@ def status(state: StateFolder) -> int:
         _say(*report(state))
     except PlaneUnreachableError as error:
         raise ToolError(f"the plane runs but does not answer: {error}; see {state.log}") from error
+    return 0
+
+
+def kubeconfig(state: StateFolder) -> int:
+    if state.plane() is None:
+        raise ToolError(f"not running (state {state.path}); start it with: headgate local up")
+    _say(str(state.kubeconfig))
     return 0
 
 

@@ -27,7 +27,7 @@ ADDRESS_ANNOTATION = "local.headgate.dev/address"
 PLANE_MARKER = "HEADGATE_LOCAL_PLANE"
 NEXT_STEPS = """
 Everything still runs. To go on:
-  export KUBECONFIG={kubeconfig} MLFLOW_TRACKING_URI={registry}
+  export KUBECONFIG=$(headgate local kubeconfig) MLFLOW_TRACKING_URI={registry}
   kubectl get mdep
   curl -s --json '{{"features": [5.1, 3.5, 1.4, 0.2]}}' {url}/predict
   headgate status iris --watch
@@ -173,7 +173,7 @@ class Lab:
 
     def next_steps(self) -> str:
         """What to try with everything still running."""
-        return NEXT_STEPS.format(kubeconfig=self.kubeconfig, registry=self.registry_uri, url=self.public_url("iris"))
+        return NEXT_STEPS.format(registry=self.registry_uri, url=self.public_url("iris"))
 
     def _runs(self) -> bool:
         try:

@@ -120,7 +120,7 @@ class Story:
         """`headgate undo`: back to version 1, whose pods are still warm."""
         self._say.chapter("5. headgate undo")
         began = time.monotonic()
-        self._say.event(self._lab.headgate("undo", NAME).strip().splitlines()[-1])
+        self._say.event(self._lab.headgate("undo", NAME).strip().splitlines()[0])
         status = self._wait("version 1 serves", lambda s: _serving(s) == "1" and not s.get("rollout"))
         self._record("2", "1", "undo", began)
         switched = time.monotonic()

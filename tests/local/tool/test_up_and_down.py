@@ -69,6 +69,7 @@ def test_up_runs_pods_and_down_leaves_no_process(tool: Tool) -> None:
     assert "API server  https://127.0.0.1:" in up.stdout
     assert "installed   modeldeployments.headgate.dev" in up.stdout
     assert f"export KUBECONFIG={tool.state.kubeconfig}" in up.stdout
+    assert tool("kubeconfig").stdout.strip() == str(tool.state.kubeconfig)
     tool.start_pods()
     assert tool.processes() == 4
     status = tool("status")
@@ -87,6 +88,7 @@ def test_up_runs_pods_and_down_leaves_no_process(tool: Tool) -> None:
     assert tool.processes() == 0
     assert not tool.state.kubeconfig.exists()
     assert tool("status").returncode == 1
+    assert tool("kubeconfig").returncode == 1
     assert "Nothing is running" in tool("down").stdout
 
 
