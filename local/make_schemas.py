@@ -1,6 +1,8 @@
 """Cuts the schemas of the built-in kinds we serve out of Kubernetes' own published OpenAPI documents.
 
-`python local/make_schemas.py <kubernetes source>/api/openapi-spec/v3` rewrites headgate_local/api/builtin/schemas.json.
+`python local/make_schemas.py <kubernetes>/api/openapi-spec/v3 <module cache>/k8s.io/{api,apimachinery}@<version>`
+rewrites schemas.json and messages.json in headgate_local/api/builtin.
+
 Server-side apply must know which lists are maps and by which keys, and copying that by hand would drift from the real
 thing. Descriptions are left out: `kubectl explain` of a built-in kind has better answers elsewhere.
 """
@@ -8,6 +10,7 @@ thing. Descriptions are left out: `kubectl explain` of a built-in kind has bette
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,15 +85,59 @@ def reachable(schemas: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def main(folder: Path) -> None:
+MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+FIELD = re.compile(r"^\s*(optional|repeated|map<string, ?)\s*([\w.]+)>? (\w+) = (\d+);", re.MULTILINE)
+
+
+def messages(folders: list[Path]) -> dict[str, Any]:
+    """Number, name, type and label of every field of every message, from the modules' .proto files."""
+    found: dict[str, Any] = {}
+    for folder in folders:
+        for proto in sorted(folder.rglob("generated.proto")):
+            text = proto.read_text(encoding="utf-8")
+            package = text.split("\npackage ")[1].split(";")[0]
+            for name, body in MESSAGE.findall(text):
+                fields = {
+                    number: [field, _absolute(package, kind), label[:3]]
+                    for label, kind, field, number in FIELD.findall(body)
+                }
+                found[f"{package}.{name}"] = fields
+    return found
+
+
+def _absolute(package: str, kind: str) -> str:
+    if kind.startswith("."):
+        return kind[1:]
+    return kind if kind[0].islower() and "." not in kind else f"{package}.{kind}"
+
+
+def reachable_messages(found: dict[str, Any], roots: list[str]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in found and name not in kept:
+            kept[name] = found[name]
+            waiting += [kind for _, kind, _ in found[name].values()]
+    return dict(sorted(kept.items()))
+
+
+def write_lines(name: str, entries: dict[str, Any]) -> None:
+    lines = [f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in entries.items()]
+    target = Path(__file__).parent / "headgate_local" / "api" / "builtin" / name
+    target.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def main(folder: Path, protos: list[Path]) -> None:
     schemas: dict[str, Any] = {}
     for document in DOCUMENTS:
         text = (folder / f"{document}_openapi.json").read_text(encoding="utf-8")
         schemas.update(json.loads(text)["components"]["schemas"])
-    lines = [f"{json.dumps(name)}: {json.dumps(schema, sort_keys=True)}" for name, schema in reachable(schemas).items()]
-    target = Path(__file__).parent / "headgate_local" / "api" / "builtin" / "schemas.json"
-    target.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_lines("schemas.json", reachable(schemas))
+    # kubectl writes only objects of these groups in protobuf.
+    roots = [name.replace("io.k8s.", "k8s.io.", 1) for name in ROOTS if name.startswith("io.k8s.api.")]
+    write_lines("messages.json", reachable_messages(messages(protos), roots))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headgate_local import errors
-from headgate_local.api import bodies, listing, negotiation, patches, scaling, tables
+from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, tables
 from headgate_local.api.builtin import events
 from headgate_local.api.deletion import DeleteOptions, Deleter
 from headgate_local.api.options import Options
@@ -127,7 +127,7 @@ class Resources:
         return Response(answer.status, answer.body, {**answer.headers, "warning": warning})
 
     def _create(self, target: Target, request: Request) -> Response:
-        obj = bodies.read_object(request.media_type, request.body)
+        obj = _sent(target, request)
         written = self._writer.create(*self._as_stored(target, obj), Options.of(request))
         return self._written(target, request, written)
 
@@ -138,7 +138,7 @@ class Resources:
         return replace(target, kind=self._core_event), events.to_core(obj)
 
     def _replace(self, target: Target, request: Request) -> Response:
-        obj = bodies.read_object(request.media_type, request.body)
+        obj = _sent(target, request)
         options = Options.of(request)
         if target.subresource == "scale":
             obj = scaling.changed(target.kind, self._shown_whole(target), obj)
@@ -226,6 +226,12 @@ def _replicas_only(target: Target, config: Obj) -> Obj:
         raise errors.bad_request(f"expected an object of kind Scale, got {config.get('kind')}")
     meta = {"name": target.name, "namespace": target.namespace}
     return scaling.applied(kind, meta, (config.get("spec") or {}).get("replicas"))
+
+
+def _sent(target: Target, request: Request) -> Obj:
+    if request.media_type == bodies.PROTOBUF and not target.kind.custom and target.subresource in ("", "status"):
+        return protobuf.read(target.kind, request.body)
+    return bodies.read_object(request.media_type, request.body)
 
 
 def _delete_body(request: Request) -> dict[str, Any]:
