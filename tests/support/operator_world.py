@@ -210,7 +210,8 @@ class Operated:
                 await asyncio.sleep(max(min(0.5 * 2**failures, 60.0), result.requeue_after or 0.0))
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), delay)
+                async with asyncio.timeout(delay):  # not wait_for, which can swallow a cancellation
+                    await self._woken.wait()
 
     def wake(self) -> None:
         """The registry poller's hint."""

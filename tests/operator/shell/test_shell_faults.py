@@ -33,36 +33,37 @@ class Failing:
     def __init__(self, world: Operated, first: int, way: str) -> None:
         self._first, self._way = first, way
         self.failed = 0
+        self._last = ""
         world.transport.before, world.transport.after = self.before, self.after
 
     def _is_due(self, call: Call) -> bool:
-        return call.number % STRIDE == self._first and call.number < 600
+        # Not the same call twice in a row: where a pass has STRIDE calls it would never get through.
+        what = f"{call.method} {call.path}"
+        due = call.number % STRIDE == self._first and what != self._last
+        self._last = what if due else self._last
+        return due
 
     def before(self, call: Call) -> Reply | None:
-        if not self._is_due(call) or self._way == "lost answer":
+        if self._way == "lost answer" or (self._way == "conflict" and not call.writes) or not self._is_due(call):
             return None
         self.failed += 1
-        match self._way:
-            case "conflict" if call.writes:
-                return refusal(409, "Conflict")
-            case "server error":
-                return refusal(500, "InternalError")
-            case "timeout":
-                raise TransportError("timed out")
-        self.failed -= 1
-        return None
+        if self._way == "timeout":
+            raise TransportError("timed out")
+        return refusal(409, "Conflict") if self._way == "conflict" else refusal(500, "InternalError")
 
     def after(self, call: Call, reply: Reply) -> None:
-        if self._is_due(call) and self._way == "lost answer":
+        if self._way == "lost answer" and self._is_due(call):
             self.failed += 1
             raise TransportError("the answer was lost")
 
 
 @pytest.mark.parametrize("way", ["conflict", "server error", "timeout", "lost answer"])
 async def test_failing_calls_delay_but_never_change_the_end(way: str) -> None:
+    failed = 0
     for first in range(STRIDE):
         async with operated() as world:
             failing = Failing(world, first, way)
             await story(world)
-            assert failing.failed > 0 or way == "conflict"
             assert world.outcomes() == ["Promoted", "RolledBack", "Promoted"], f"beginning at {first}"
+            failed += failing.failed
+    assert failed > STRIDE
