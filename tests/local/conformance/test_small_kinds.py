@@ -211,6 +211,8 @@ def test_several_ports_of_a_service_need_names(api: Wire, ns: Namespace) -> None
 
 def test_the_address_of_a_service_cannot_be_changed(api: Wire, ns: Namespace) -> None:
     made = api.create(ns("services"), service("fixed", {"app": "x"}))
+    # A controller may write an annotation meanwhile, and a conflict would be told first.
+    del made["metadata"]["resourceVersion"]
     made["spec"]["clusterIP"] = "10.1.2.3"
     made["spec"]["clusterIPs"] = ["10.1.2.3"]
     answer = api.put(ns("services", "fixed"), made)
