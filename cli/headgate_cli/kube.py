@@ -76,6 +76,12 @@ class Cluster:
         chosen = next((c for c in contexts if c["name"] == context), active) if context else active
         return cls(client, chosen["context"].get("namespace") or "default")
 
+    def close(self) -> None:
+        """End the connections that were kept alive."""
+        pools = self._client.rest_client.pool_manager.pools
+        for key in pools.keys():  # noqa: SIM118 - not a dict: it cannot be iterated over
+            pools[key].close()  # clear() would leave that to the garbage collector
+
     def get(self, resource: Resource, namespace: str, name: str) -> Obj | None:
         """None where the object does not exist."""
         try:

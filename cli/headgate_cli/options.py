@@ -3,7 +3,6 @@
 import difflib
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,12 +13,24 @@ from headgate_cli.kube import MODEL_DEPLOYMENTS, Cluster, ClusterError
 Obj = dict[str, Any]
 
 
-@dataclass(frozen=True)
 class Target:
     """A cluster and a namespace. Reads of missing objects end the command with what a person can do about it."""
 
-    cluster: Cluster
-    namespace: str
+    def __init__(self, connect: Callable[[], Cluster], namespace: str | None) -> None:
+        self._connect, self._asked = connect, namespace
+
+    @functools.cached_property
+    def cluster(self) -> Cluster:
+        # Not before it is needed: a mistyped option is told without a cluster, too.
+        return self._connect()
+
+    def close(self) -> None:
+        if "cluster" in self.__dict__:
+            self.cluster.close()
+
+    @property
+    def namespace(self) -> str:
+        return self._asked or self.cluster.namespace
 
     def get(self, name: str) -> Obj:
         obj = self.cluster.get(MODEL_DEPLOYMENTS, self.namespace, name)
@@ -57,11 +68,14 @@ def of_cluster(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("-n", "--namespace", metavar="NS", help="Namespace (default: the context's, else default).")
     @functools.wraps(command)
     def with_target(*, kubeconfig: Path | None, context: str | None, namespace: str | None, **rest: Any) -> None:
+        connect = functools.partial(Cluster.connect, kubeconfig=kubeconfig, context=context)
+        target = Target(connect, namespace)
         try:
-            cluster = Cluster.connect(kubeconfig=kubeconfig, context=context)
-            command(target=Target(cluster, namespace or cluster.namespace), **rest)
+            command(target=target, **rest)
         except ClusterError as error:
             raise click.ClickException(str(error)) from None
+        finally:
+            target.close()
 
     return with_target
 

@@ -100,7 +100,7 @@ def _revisions(status: Obj, now: datetime) -> list[tuple[str, str]]:
         lines.append(("rollout", f"{told}, for {since(rollout['startedAt'], now)}"))
     if candidate := status.get("candidate"):
         ready = f"{candidate.get('readyReplicas', 0)}/{candidate.get('replicas', 0)} ready"
-        waiting = f", waiting for {candidate['waitingFor']}" if candidate.get("waitingFor") else ""
+        waiting = f", waiting: {candidate['waitingFor']}" if candidate.get("waitingFor") else ""
         told = f"version {candidate['version']}, {ready}{waiting}"
         lines.append(("candidate", f"{told} (revision {candidate['revision']})"))
     if previous := status.get("previous"):
