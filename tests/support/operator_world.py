@@ -141,13 +141,24 @@ class Oracle:
         revision = service["spec"]["selector"].get("headgate.dev/revision")
         labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": str(revision)}
         ready = sum(is_ready(pod) for pod in self._client.list("Pod", NAMESPACE, labels))
-        if ready >= promise and revision in self.verified:
+        if ready >= promise and revision in self.verified and self._routed() >= promise:
             self.established = True
         if not self.established:
             return
         self.fewest = ready if self.fewest is None else min(self.fewest, ready)
+        routed = self._routed()
+        if routed < promise:
+            self.violations.append(f"{what}: {routed} ready endpoints in the public EndpointSlices, {promise} promised")
         if ready < promise:
             self.violations.append(f"{what}: {ready} ready pods behind the public Service, {promise} promised")
+
+    def _routed(self) -> int:
+        """Endpoints that traffic is sent to and that would answer."""
+        slices = self._client.list("EndpointSlice", NAMESPACE, {"kubernetes.io/service-name": NAME})
+        endpoints = [endpoint for one in slices for endpoint in one.get("endpoints") or []]
+        names = [e["targetRef"]["name"] for e in endpoints if e["conditions"].get("ready")]
+        pods = [self._client.get("Pod", NAMESPACE, name) for name in names]
+        return sum(pod is not None and is_ready(pod) for pod in pods)
 
 
 def is_ready(pod: Obj) -> bool:
@@ -325,7 +336,9 @@ def _definition() -> Obj:
 
 
 @asynccontextmanager
-async def operated(*, promise: int | None = 2, script: Script | None = None, running: bool = True) -> AsyncIterator[Operated]:
+async def operated(
+    *, promise: int | None = 2, script: Script | None = None, running: bool = True
+) -> AsyncIterator[Operated]:
     """A plane with the CRD, and the operator's loop for one key. Leaving it asserts what the oracle saw.
 
     `promise` None = no oracle, for tests in which users break things themselves.

@@ -22,7 +22,6 @@ class ConditionType(StrEnum):
 class Reason(StrEnum):
     # the model
     RESOLVED = "Resolved"
-    NOT_RESOLVED_YET = "NotResolvedYet"
     ALIAS_NOT_FOUND = "AliasNotFound"
     VERSION_NOT_FOUND = "VersionNotFound"
     MODEL_NOT_FOUND = "ModelNotFound"
