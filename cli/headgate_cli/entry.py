@@ -21,7 +21,8 @@ from headgate_cli import __version__, show, watching
 from headgate_cli.options import Seconds, Target, of_cluster
 from headgate_cli.orders import OrderError, Orders
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP_NAMES = ["-h", "--help"]
+CONTEXT = {"help_option_names": HELP_NAMES, "max_content_width": 100}
 PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -140,7 +141,7 @@ def retry(target: Target, name: str, timeout: float) -> None:
 @cli.command(context_settings=PASS_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def local(arguments: tuple[str, ...]) -> None:
-    """A laptop-size Kubernetes for trying things out (headgate local --help)."""
+    """A laptop-size Kubernetes for trying things out: headgate local --help."""
     sys.exit(subprocess.run([sys.executable, "-m", "headgate_local", *arguments], check=False).returncode)  # noqa: S603
 
 
