@@ -6,7 +6,8 @@ it carries no label of ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from headgate_operator import children as read
@@ -23,6 +24,8 @@ from headgate_operator.core.view import View
 from headgate_operator.ports import Key, Kube, ModelRequest, Obj, Probe, Registry
 
 REVISION_KINDS = ("ControllerRevision", "ConfigMap", "Deployment")
+AT_ONCE = 16
+"""Pods that are asked at the same time."""
 SLICE_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -110,21 +113,35 @@ def revisions_of(world: World) -> tuple[Revision, ...]:
 # --- what pods say ----------------------------------------------------------------------------------------------------
 
 
+Ask = Callable[[Pod], Awaitable[Pod]]
+
+
+async def _of_each(pods: Iterable[Pod], ask: Ask) -> tuple[Pod, ...]:
+    """Side by side: a pod that does not answer costs its timeout once, not once for each that comes after it."""
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(pod: Pod) -> Pod:
+        async with limit:
+            return await ask(pod)
+
+    return tuple(await asyncio.gather(*map(one, pods)))
+
+
 async def ask_pods(probe: Probe, children: Children, status: Status) -> Children:
     """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains."""
     candidate = status.candidate.revision if status.candidate is not None else None
     draining = status.previous.revision if status.previous is not None and status.previous.draining_since else None
-    asked = []
-    for pod in children.pods:
+
+    async def ask(pod: Pod) -> Pod:
         if pod.address is None or pod.terminating:
-            asked.append(pod)
-        elif pod.revision == candidate:
-            asked.append(replace(pod, readiness=await probe.readiness(pod.address)))
-        elif pod.revision == draining:
-            asked.append(replace(pod, counters=await probe.counters(pod.address)))
-        else:
-            asked.append(pod)
-    return replace(children, pods=tuple(asked))
+            return pod
+        if pod.revision == candidate:
+            return replace(pod, readiness=await probe.readiness(pod.address))
+        if pod.revision == draining:
+            return replace(pod, counters=await probe.counters(pod.address))
+        return pod
+
+    return replace(children, pods=await _of_each(children.pods, ask))
 
 
 async def ask_for_golden(view: View, status: Status, request: ModelRequest, registry: Registry, probe: Probe) -> View:
@@ -138,13 +155,13 @@ async def ask_for_golden(view: View, status: Status, request: ModelRequest, regi
     example = await registry.example(request, revision.identity)
     if isinstance(example, Unresolved):
         return replace(view, example_trouble=example)
-    pods = [
-        replace(pod, golden=await _golden(probe, pod, example, candidate.version))
-        if pod.revision == candidate.revision
-        else pod
-        for pod in view.children.pods
-    ]
-    return replace(view, children=replace(view.children, pods=tuple(pods)))
+
+    async def ask(pod: Pod) -> Pod:
+        if pod.revision != candidate.revision:
+            return pod
+        return replace(pod, golden=await _golden(probe, pod, example, candidate.version))
+
+    return replace(view, children=replace(view.children, pods=await _of_each(view.children.pods, ask)))
 
 
 async def _golden(probe: Probe, pod: Pod, example: Example, version: str) -> Golden | None:

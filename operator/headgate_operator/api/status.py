@@ -113,6 +113,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
+    strategy: str
     min_duration: str
     progress_deadline: str
     keep_warm: str

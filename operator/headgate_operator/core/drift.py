@@ -37,8 +37,10 @@ def drifted(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
 
 def covers(live: Any, rendered: Any, name: str = "") -> bool:
     """Every rendered field has the rendered value in `live`."""
-    if _empty(rendered):
+    if rendered is None or rendered == "":
         return _empty(live)
+    if _empty(rendered):  # asks for nothing; what others put there could not be applied away either
+        return True
     if isinstance(rendered, Mapping):
         if not isinstance(live, Mapping):
             return False

@@ -34,6 +34,7 @@ def child_name(name: str, revision: str) -> str:
 
 def policy_status(policy: Policy) -> PolicyStatus:
     return PolicyStatus(
+        strategy=str(policy.strategy),
         min_duration=format_duration(policy.min_duration),
         progress_deadline=format_duration(policy.progress_deadline),
         keep_warm=format_duration(policy.keep_warm),
