@@ -68,7 +68,7 @@ async def test_readyz_tells_what_it_waits_for_and_how_the_parts_are() -> None:
 async def test_a_port_in_use_is_an_error_and_not_silence() -> None:
     app = application(lambda: WELL, lambda: b"")
     async with serving(app, "127.0.0.1", 0) as port:
-        with pytest.raises(OSError, match="address already in use|in use"):
+        with pytest.raises(OSError, match="in use"):
             async with serving(application(lambda: WELL, lambda: b""), "127.0.0.1", port):
                 pass
 

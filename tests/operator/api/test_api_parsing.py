@@ -113,7 +113,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.none() | st.one_of([values(option) for option in get_args(hint) if option is not type(None)])
     if get_origin(hint) is tuple:
         return st.lists(values(get_args(hint)[0]), max_size=2).map(tuple)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return st.builds(hint, **{name: values(inner) for name, inner in get_type_hints(hint).items()})
     return LEAVES[hint] if hint in LEAVES else st.sampled_from(list(hint))
 

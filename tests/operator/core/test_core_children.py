@@ -10,7 +10,7 @@ import pytest
 from core_lab import Lab, serving
 from headgate_operator.api.model import ByAlias
 from headgate_operator.api.spec import ModelSpec, RegistrySpec, ServiceSpec, ServingSpec, Spec
-from headgate_operator.core.observed import PodNotReady
+from headgate_operator.core.observed import PodNotReady, Resolved
 from headgate_operator.core.plan import Apply, Delete, destroys, plan
 from headgate_operator.core.revision import revision_hash, settings_of
 from headgate_operator.core.stored import read_revision
@@ -37,7 +37,7 @@ def with_everything() -> Lab:
     serving_spec = ServingSpec(image="own:1", resources={"limits": {"cpu": 1}}, env=({"name": "A", "value": "b"},))
     service = ServiceSpec(port=9000, labels={"team": "x", "headgate.dev/deployment": "evil"})
     lab = Lab(Spec(model=model, serving=serving_spec, service=service))
-    lab.answer = type(lab.answer)(identity("1", name="Iris Ü", uri="http://other:1"))  # type: ignore[call-arg]
+    lab.answer = Resolved(identity("1", name="Iris Ü", uri="http://other:1"))
     return lab.settle()
 
 

@@ -19,8 +19,8 @@ def answer(lab: Lab) -> tuple[str, str]:
     return str(lab.status.last_command.outcome), lab.status.last_command.message
 
 
-def on_two(**rollout: object) -> Lab:
-    lab = serving(**rollout)
+def on_two() -> Lab:
+    lab = serving()
     lab.want("2")
     return lab.settle()
 

@@ -56,7 +56,7 @@ def test_a_difference(rendered: Obj, live: Obj) -> None:
 
 
 def managed(manager: str, operation: str = "Apply") -> Obj:
-    fields = {"f:metadata": {"f:annotations": {"f:gone": {}, ".": {}}}}
+    fields: Obj = {"f:metadata": {"f:annotations": {"f:gone": {}, ".": {}}}}
     entry = {"manager": manager, "operation": operation, "fieldsV1": fields}
     return {"metadata": {"annotations": {"gone": "x"}, "managedFields": [entry]}}
 

@@ -27,7 +27,8 @@ def foreign_service(name: str = NAME) -> Obj:
 def spoken_for(world: Operated, name: str) -> Obj:
     found = world.client.get("Service", NAMESPACE, name)
     assert found is not None
-    return found["spec"]["selector"]
+    selector: Obj = found["spec"]["selector"]
+    return selector
 
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}-candidate"])

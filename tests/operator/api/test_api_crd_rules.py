@@ -1,0 +1,81 @@
+"""What the API server itself says to a spec that cannot work: refused at once, with the thing to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headgate_local.api.server import ApiServer
+from headgate_local.client import ApiError, LocalClient
+
+ROOT = Path(__file__).parents[3]
+DEFINITION = yaml.safe_load((ROOT / "crds" / "modeldeployments.headgate.dev.yaml").read_text(encoding="utf-8"))
+SAMPLES = sorted((ROOT / "k8s" / "samples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def client() -> LocalClient:
+    client = LocalClient(ApiServer(now=lambda: datetime(2026, 1, 1, tzinfo=UTC)))
+    client.create(DEFINITION)
+    return client
+
+
+def described(name: str = "iris", **spec: Any) -> dict[str, Any]:
+    spec = {"model": {"name": "m", "alias": "champion"}, **spec}
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "headgate.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[path.stem for path in SAMPLES])
+def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> None:
+    obj = yaml.safe_load(sample.read_text(encoding="utf-8"))
+    obj["metadata"]["namespace"] = "default"
+    created = client.create(obj)
+    defaults = {"replicas": 1, "paused": False}
+    assert created["spec"] == {**defaults, **obj["spec"]}, "nothing is lost and only defaults are added"
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"model": {"name": "m"}}, "exactly one of version and alias"),
+        ({"model": {"name": "m", "alias": "a", "version": "1"}}, "exactly one of version and alias"),
+        ({"model": {"alias": "a"}}, "spec.model.name"),
+        ({"model": {"name": "a/b", "alias": "a"}}, "spec.model.name"),
+        ({"model": {"name": "m", "alias": "latest"}}, "set an alias of your own"),
+        ({"model": {"name": "m", "alias": "v3"}}, "set an alias of your own"),
+        ({"model": {"name": "m", "version": "v3"}}, "spec.model.version"),
+        ({"model": {"name": "m", "alias": "a", "digest": "sha256:0"}}, "spec.model.digest"),
+        ({"model": {"name": "m", "alias": "a", "registry": {"uri": "file:///x"}}}, "spec.model.registry.uri"),
+        ({"replicas": -1}, "spec.replicas"),
+        ({"replicas": 1001}, "spec.replicas"),
+        ({"serving": {"env": [{"name": "HEADGATE_PORT", "value": "1"}]}}, "choose another name"),
+        (
+            {"serving": {"env": [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}},
+            "not both",
+        ),
+        ({"serving": {"env": [{"name": "A"}, {"name": "A"}]}}, "spec.serving.env"),
+        ({"rollout": {"strategy": "Canary"}}, "spec.rollout.strategy"),
+        ({"rollout": {"keepWarm": "soon"}}, "spec.rollout.keepWarm"),
+        ({"rollout": {"keepWarm": "9000h"}}, "from 0s to 720h"),
+        ({"rollout": {"progressDeadline": "0s"}}, "from 1s to 720h"),
+        ({"rollout": {"historyLimit": 0}}, "spec.rollout.historyLimit"),
+        ({"traffic": {"service": {"port": 70000}}}, "spec.traffic.service.port"),
+        ({"traffic": {"service": {"labels": {"headgate.dev/x": "y"}}}}, "choose others"),
+    ],
+)
+def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str, Any], says: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        client.create(described("refused", **spec))
+    assert caught.value.status == 422
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["i" * 53, "1iris", "a.b"])
+def test_a_name_that_cannot_be_a_service_is_refused(client: LocalClient, name: str) -> None:
+    with pytest.raises(ApiError, match=r"name of a Service"):
+        client.create(described(name))
