@@ -94,7 +94,7 @@ def pod(obj: Json) -> Pod:
     conditions = {condition.get("type"): condition for condition in status.get("conditions", [])}
     server: Json = next((one for one in status.get("containerStatuses", []) if one.get("name") == "server"), {})
     waiting = (server.get("state") or {}).get("waiting") or {}
-    trouble, message = _trouble(conditions.get("PodScheduled", {}), waiting)
+    trouble, message = _trouble(conditions.get("PodScheduled", {}), waiting, str(server.get("image", "")))
     ip = status.get("podIP")
     return Pod(
         name=obj["metadata"]["name"],
@@ -109,10 +109,13 @@ def pod(obj: Json) -> Pod:
     )
 
 
-def _trouble(scheduled: Json, waiting: Json) -> tuple[Reason | None, str]:
+def _trouble(scheduled: Json, waiting: Json, image: str) -> tuple[Reason | None, str]:
     if scheduled.get("status") == "False":
         return Reason.UNSCHEDULABLE, str(scheduled.get("message", "no node takes the pod"))
     reason = _WAITING.get(str(waiting.get("reason")))
+    if reason is Reason.IMAGE_PULL:
+        # The kubelet's own words alternate between the error and the back-off: each turn would be a status write.
+        return reason, f"the image {image} cannot be pulled; the pod's events say why"
     return reason, str(waiting.get("message", waiting.get("reason", ""))) if reason else ""
 
 

@@ -91,7 +91,7 @@ async def test_a_deployment_is_taken_up_and_a_moved_alias_is_followed(plane: Htt
         plane.client.create(model_deployment())
         await until(lambda: resolved(plane) == "1", "version 1 is resolved")
         await until(lambda: bool(plane.client.list("Deployment")), "its pods are asked for")
-        assert plane.client.get("Service", "default", "iris") is not None
+        await until(lambda: plane.client.get("Service", "default", "iris") is not None, "its URL answers")
         mlflow.set_alias("iris", "champion", "2")
         await until(lambda: resolved(plane) == "2", "version 2 is resolved")
         assert await running.end() == 0
