@@ -172,6 +172,8 @@ def available(now: Situation) -> Said:
         return no(Reason.SCALED_TO_ZERO, "spec.replicas is 0")
     if now.status.stable is None:
         return no(Reason.NO_VERSION_YET, "no version has been deployed yet")
+    if now.status.rollout is not None and view.ready_pods(now.status.stable.revision) > 0:
+        return no(Reason.SWITCHING, f"traffic moves to version {now.status.stable.version}")
     return no(Reason.NO_READY_PODS, f"no pod of version {now.status.stable.version} is ready")
 
 

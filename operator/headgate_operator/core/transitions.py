@@ -7,6 +7,8 @@ from headgate_operator.api.status import Answer, HistoryEntry, Outcome, Phase, S
 from headgate_operator.core.event import Event
 
 _BAD = {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}
+# On the way to the first version: no trouble, and what happens is told by Events of its own.
+_NOT_YET = {Reason.NO_VERSION_YET, Reason.SCALED_TO_ZERO, Reason.SWITCHING}
 
 
 def events_between(old: Status, new: Status) -> list[Event]:
@@ -86,11 +88,11 @@ def _conditions(old: Status, new: Status) -> list[Event]:
     events = []
     for kind in (ConditionType.MODEL_RESOLVED, ConditionType.AVAILABLE):
         before, after = old.condition(kind), new.condition(kind)
-        if after is None or (before is None and after.reason in {Reason.NO_VERSION_YET, Reason.SCALED_TO_ZERO}):
+        if after is None or after.reason is Reason.SWITCHING or (before is None and after.reason in _NOT_YET):
             continue
         changed = before is None or before.status is not after.status or before.reason is not after.reason
         if changed:
-            bad = after.status is not Truth.TRUE and after.reason not in {Reason.SCALED_TO_ZERO, Reason.NO_VERSION_YET}
+            bad = after.status is not Truth.TRUE and after.reason not in _NOT_YET
             events.append(Event(str(after.reason), after.message, warning=bad))
     return [*events, *_trouble(old, new)]
 
