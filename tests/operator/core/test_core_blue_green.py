@@ -27,6 +27,14 @@ def test_the_first_deployment_is_verified_before_it_gets_traffic() -> None:
     assert lab.outcomes == ["Promoted"]
 
 
+def test_a_smooth_first_deployment_and_switch_warn_of_nothing() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.settle()
+    assert lab.stable == "2"
+    assert [event for event in lab.events if event.warning] == []
+
+
 def test_the_public_service_exists_before_there_is_a_version() -> None:
     lab = Lab()
     lab.behaves("1", says=LOADING)
