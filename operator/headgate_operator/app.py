@@ -68,6 +68,7 @@ class App:
         self._options, self._transport = options, transport
         self._loop = asyncio.get_running_loop()
         self.stop = asyncio.Event()
+        self.health_port = options.health_port
         self.metrics = Metrics()
         self.identity = f"{platform.node()}_{uuid.uuid4().hex[:8]}"
         # The lease is written with or without it, so it has a door of its own.
@@ -104,8 +105,8 @@ class App:
                 self._options.health_host,
                 self._options.health_port,
             )
-            port = await stack.enter_async_context(served)
-            log.info("started", extra={"identity": self.identity, "healthPort": port})
+            self.health_port = await stack.enter_async_context(served)
+            log.info("started", extra={"identity": self.identity, "healthPort": self.health_port})
             lag = asyncio.create_task(self._lag.run(), name="lag")
             stack.callback(lag.cancel)
             if not await self._unless_stopped(self._wait_for_the_crd()):

@@ -32,7 +32,8 @@ class Freshness:
         state = self._kinds[kind]
         state.heard_at = self._clock()
         state.relists += listed
-        # Events of one object arrive in order: any event after the one we wait for has overtaken it.
+        # Events of one object arrive in order, so this is the one we wait for, a later one, or one that was under way;
+        # in the last case the next comparison finds the debt again.
         state.owed.pop(name, None)
         if gone:
             state.seen.pop(name, None)

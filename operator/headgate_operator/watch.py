@@ -22,6 +22,7 @@ from headgate_operator.ports import Key
 
 MANAGED = {contract.LABEL_MANAGED_BY: contract.MANAGED_BY}
 STOP_SECONDS = 2.0
+CLOSE_SECONDS = 0.2
 RELIST_PAUSE = 0.5  # a list arrives object by object; all keys are woken once, when it has arrived
 
 # kind -> group, version, plural
@@ -112,7 +113,11 @@ class Watch:
                 name="kopf",
             )
             inner.set_result((asyncio.get_running_loop(), task))
-            await task
+            try:
+                await task
+            finally:
+                # kopf does not wait for its connections to be closed, and a loop that ends first never closes them.
+                await asyncio.sleep(CLOSE_SECONDS)
 
         error: BaseException | None = None
         try:

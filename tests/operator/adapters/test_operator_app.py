@@ -156,16 +156,21 @@ async def test_metrics_and_health_are_served(plane: HttpsPlane, mlflow: FakeMlfl
     async with operator(plane, mlflow) as running:
         await running.leads()
         plane.client.create(model_deployment())
-        await until(lambda: resolved(plane) == "1", "it works")
-        port = running.app.health_port
+        address = f"http://127.0.0.1:{running.app.health_port}"
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                page = await answer.text()
-            async with session.get(f"http://127.0.0.1:{port}/livez") as answer:
+            page = ""
+
+            async def told() -> bool:
+                nonlocal page
+                async with session.get(f"{address}/metrics") as answer:
+                    page = await answer.text()
+                return 'headgate_decisions_total{reason="RolloutStarted"} 1.0' in page
+
+            await until(told, "the decision is counted")
+            async with session.get(f"{address}/livez") as answer:
                 assert answer.status == 200
         assert "leader_election_master_status 1.0" in page
         assert 'rest_client_requests_total{code="200",kind="ModelDeployment",verb="update_status"}' in page
-        assert 'headgate_decisions_total{reason="RolloutStarted"} 1.0' in page
 
 
 async def test_without_any_api_server_it_says_so_and_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
