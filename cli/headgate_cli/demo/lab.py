@@ -92,7 +92,7 @@ class Lab:
         command += ["--artifacts-destination", str(data / "artifacts")]
         # MLflow's job runner adds six processes that a registry does not need.
         env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        child = self._start("mlflow", command, env=env)
+        child = self._start("mlflow", command, env={**env, **self._scratch()})
         with self._say.waiting("MLflow starts") as tick:
 
             def ready() -> bool:
@@ -108,7 +108,8 @@ class Lab:
     def train(self) -> None:
         command = [sys.executable, "-m", "headgate_cli.demo.train", "--registry", self.registry_uri]
         with self._say.waiting("three models are trained and registered"):
-            lines = run("training", command, log=self._log("training"), timeout=TRAINING_SECONDS)
+            log = self._log("training")
+            lines = run("training", command, log=log, env=self._scratch(), timeout=TRAINING_SECONDS)
         for line in lines.splitlines():
             self._say.event(f"registered {line}")
 
@@ -191,6 +192,12 @@ class Lab:
         child = Child(name, command, log=self._log(name), env={**env, PLANE_MARKER: str(self._state)})
         self._children[name] = child
         return child
+
+    def _scratch(self) -> dict[str, str]:
+        # MLflow leaves lock files in the folder for temporary files; this one goes away with the lab.
+        folder = self._state / "mlflow" / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"TMPDIR": str(folder)}
 
     def _log(self, name: str) -> Path:
         folder = self._state / "logs"
