@@ -204,7 +204,8 @@ class FakeMlflow:
 
     # -- listening --------------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
+    def start(self, port: int = 0) -> Self:
+        """Listen on `port`: 0 = any free one. A registry that comes back needs the one it had."""
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -225,7 +226,7 @@ class FakeMlflow:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that went away in mid answer is no event here."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         if self._tls is not None:
             # Each connection shakes hands in its own thread, or one that breaks off would hold all others.
             self._server.socket = self._tls.wrap_socket(
