@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import click
 import yaml
 
 from headgate_cli import __version__, show, watching
+from headgate_cli.kube import ClusterError
 from headgate_cli.options import Seconds, Target, of_cluster
 from headgate_cli.orders import OrderError, Orders
 
@@ -72,7 +74,7 @@ def status(target: Target, name: str | None, watch: bool, all_namespaces: bool, 
         told: Any = target.get(name) if name else _as_list(target.items(everywhere=all_namespaces))
         _print_object(told, output)
     elif watch:
-        watching.watch(look)
+        watching.watch(_patiently(look))
     else:
         watching.say(look())
 
@@ -168,6 +170,24 @@ def demo(keep: bool, report: Path | None) -> None:
             f"the demonstration needs the package {error.name}: pip install 'headgate[demo]'"
         ) from None
     sys.exit(command.run(keep=keep, report_file=report))
+
+
+def _patiently(look: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    """Once a look has succeeded, a cluster that cannot be reached is shown and looked at again."""
+    succeeded = False
+
+    def patient() -> list[str]:
+        nonlocal succeeded
+        try:
+            lines = look()
+        except ClusterError as error:
+            if not succeeded or error.status:
+                raise
+            return [f"({error})"]
+        succeeded = True
+        return lines
+
+    return patient
 
 
 def _order(target: Target, name: str, verb: str, timeout: float) -> None:

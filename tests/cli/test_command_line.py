@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from conditions import until
 from headgate_cli import __version__, watching
 from headgate_cli.entry import cli
+from headgate_cli.kube import Cluster, ClusterError
 from https_plane import HttpsPlane, https_plane, model_deployment
 
 Obj = dict[str, Any]
@@ -204,6 +205,31 @@ async def test_watching_shows_each_change_once_and_ends_quietly(
     assert result.exit_code == 0
     assert result.output.count("NAME") == 2
     assert result.output.count("3 -> 4") == 1
+
+
+async def test_watching_outlasts_a_cluster_that_is_away_for_a_while(
+    on: HttpsPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    items = Cluster.items
+
+    def flaky(self: Cluster, *arguments: Any) -> list[Obj]:
+        if looks == 1:
+            raise ClusterError("the cluster at x cannot be reached")
+        return items(self, *arguments)
+
+    def pause(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cluster, "items", flaky)
+    monkeypatch.setattr(watching.time, "sleep", pause)
+    result = await run("status", "--watch")
+    assert result.exit_code == 0
+    assert result.output.count("(the cluster at x cannot be reached)") == 1
+    assert result.output.count("NAME") == 2
 
 
 @pytest.mark.parametrize(
