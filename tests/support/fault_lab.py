@@ -337,7 +337,7 @@ class Subject:
     def outcomes(self) -> list[str]:
         return [entry["outcome"] for entry in self.status.get("history", [])]
 
-    def until(self, look: Callable[[], T | None], what: str, *, within: float = DEADLINE) -> T:
+    def until(self, look: Callable[[], T], what: str, *, within: float = DEADLINE) -> T:
         return eventually(look, what, within=within, told=self._told)
 
     def _told(self) -> str:
@@ -348,7 +348,7 @@ class Subject:
         return "/" + KINDS[kind].format(self.namespace) + (f"/{name}" if name else "")
 
 
-def eventually(look: Callable[[], T | None], what: str, *, within: float = DEADLINE, told: Callable[[], str]) -> T:
+def eventually(look: Callable[[], T], what: str, *, within: float = DEADLINE, told: Callable[[], str]) -> T:
     """The first truthy answer of `look`; after `within` seconds it fails with what is there instead."""
     end = time.monotonic() + within
     while not (seen := look()):
