@@ -202,3 +202,16 @@ def test_events_tell_a_failure_once() -> None:
     lab.behaves("2", says=permanent("LoadFailed"))
     lab.wait(900)
     assert [event.reason for event in lab.events] == ["RolloutStarted", "RolledBack", "Rejected"]
+
+
+def test_a_transient_reason_of_a_pod_is_told_while_it_is_waited_for() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.behaves("2", says=transient("ArtifactTruncated"))
+    lab.settle()
+    message = lab.condition("Progressing").message
+    assert message == "version 2: 0 of 2 pods are ready (ArtifactTruncated: because of ArtifactTruncated)"
+    assert lab.quarantine == []
+    lab.behaves("2", says=transient("Loading"))
+    lab.settle()
+    assert lab.condition("Progressing").message == "version 2: 0 of 2 pods are ready"
