@@ -11,6 +11,8 @@ from fault_lab import Lab, Subject
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("faults")) as lab:
         yield lab
+        said = lab.log.read_text(errors="replace")
+        assert "Traceback" not in said, said[said.index("Traceback") - 1000 :][:4000]
 
 
 @pytest.fixture
