@@ -128,14 +128,16 @@ async def _of_each(pods: Iterable[Pod], ask: Ask) -> tuple[Pod, ...]:
 
 
 async def ask_pods(probe: Probe, children: Children, status: Status) -> Children:
-    """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains."""
+    """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains, and
+    what should serve and is not ready: only the pod itself knows why."""
     candidate = status.candidate.revision if status.candidate is not None else None
+    stable = status.stable.revision if status.stable is not None else None
     draining = status.previous.revision if status.previous is not None and status.previous.draining_since else None
 
     async def ask(pod: Pod) -> Pod:
         if pod.address is None or pod.terminating:
             return pod
-        if pod.revision == candidate:
+        if pod.revision == candidate or (pod.revision == stable and not pod.ready):
             return replace(pod, readiness=await probe.readiness(pod.address))
         if pod.revision == draining:
             return replace(pod, counters=await probe.counters(pod.address))

@@ -14,7 +14,7 @@ from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.status import By, Condition, Phase, Status, Truth
 from headgate_operator.core.gates import SWITCH, VERIFY, held_by
 from headgate_operator.core.observed import Resolved, Unresolved
-from headgate_operator.core.view import Trouble, View, outside_trouble
+from headgate_operator.core.view import Trouble, View, outside_trouble, pods_say
 from headgate_operator.core.wanted import Wanted, wanted
 
 
@@ -102,9 +102,13 @@ def no_pods(now: Situation) -> Said | None:
     stable, view = now.status.stable, now.view
     if stable is None or view.spec.replicas == 0 or view.publicly_ready > 0:
         return None
-    trouble = outside_trouble(view, stable.revision)
-    why = f" ({trouble.reason}: {trouble.message})" if trouble else ""
-    return no(Reason.NO_READY_PODS, f"no pod of version {stable.version} is ready{why}")
+    return no(Reason.NO_READY_PODS, f"no pod of version {stable.version} is ready{_why_unready(view, stable.revision)}")
+
+
+def _why_unready(view: View, revision: str) -> str:
+    trouble = outside_trouble(view, revision)
+    why = f"{trouble.reason}: {trouble.message}" if trouble else pods_say(view, revision)
+    return f" ({why})" if why else ""
 
 
 def blocked(now: Situation) -> Said | None:
@@ -154,8 +158,12 @@ def scaled_to_zero(now: Situation) -> Said | None:
 
 
 def as_wanted(now: Situation) -> Said:
-    version = now.status.stable.version if now.status.stable else "?"
-    return yes(Reason.AS_WANTED, f"version {version} serves, as wanted")
+    stable = now.status.stable
+    if stable is None:
+        return yes(Reason.AS_WANTED, "as wanted")
+    why = pods_say(now.view, stable.revision)
+    missing = f", but a pod of it cannot ({why})" if why else ""
+    return yes(Reason.AS_WANTED, f"version {stable.version} serves, as wanted{missing}")
 
 
 READY: tuple[Check, ...] = (

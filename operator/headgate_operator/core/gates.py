@@ -11,27 +11,19 @@ from headgate_operator.api.durations import format_time
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.failures import digests_of
-from headgate_operator.core.observed import GoldenPassed, GoldenUnknown, PodNotReady, PodReady
-from headgate_operator.core.view import Trouble, View
+from headgate_operator.core.observed import GoldenPassed, GoldenUnknown, PodReady
+from headgate_operator.core.view import Trouble, View, pods_say
 from headgate_operator.core.wanted import frozen
 
 Gate = Callable[[View, Status, Candidate], Trouble | None]
-
-_ON_THE_WAY = {"Loading", "WarmingUp", "Draining"}
 
 
 def pods_ready(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
     if view.complete(candidate.revision):
         return None
     ready = f"{view.ready_pods(candidate.revision)} of {view.spec.replicas} pods are ready"
-    return Trouble(Reason.VERIFYING, f"{ready}{_what_a_pod_says(view, candidate)}")
-
-
-def _what_a_pod_says(view: View, candidate: Candidate) -> str:
-    """Why a pod is not ready, where that is more than taking its time: else nobody hears of it before the deadline."""
-    told = (pod.readiness for pod in sorted(view.pods(candidate.revision), key=lambda pod: pod.name))
-    troubles = (answer for answer in told if isinstance(answer, PodNotReady) and answer.reason not in _ON_THE_WAY)
-    return next((f" ({answer.reason}: {answer.message})" for answer in troubles), "")
+    why = pods_say(view, candidate.revision)
+    return Trouble(Reason.VERIFYING, f"{ready} ({why})" if why else ready)
 
 
 def pods_serve_this_revision(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001

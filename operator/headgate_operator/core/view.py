@@ -101,6 +101,16 @@ class View:
         return bool(self.children.conflict or self.children.awaiting_collection)
 
 
+_ON_THE_WAY = {"Loading", "WarmingUp", "Draining"}
+
+
+def pods_say(view: View, revision: str) -> str:
+    """Why a pod is not ready, in its own words, where that is more than taking its time; empty where none says so."""
+    told = (pod.readiness for pod in sorted(view.pods(revision), key=lambda pod: pod.name))
+    troubles = (answer for answer in told if isinstance(answer, PodNotReady) and answer.reason not in _ON_THE_WAY)
+    return next((f"{answer.reason}: {answer.message}" for answer in troubles), "")
+
+
 _REGISTRY_TROUBLE = {
     "RegistryUnreachable": Reason.REGISTRY_UNREACHABLE,
     "RegistryUnauthorized": Reason.REGISTRY_UNAUTHORIZED,

@@ -31,6 +31,8 @@ def _polls(view: View, status: Status) -> list[float]:
         polls.append(POLL)
     if status.stable is not None and status.stable.unready_since is not None:
         polls.append(POLL)
+    if status.stable is not None and any(not pod.ready for pod in view.pods(status.stable.revision)):
+        polls.append(BLOCKED_POLL)
     if view.children.awaiting_collection or view.children.conflict:
         polls.append(COLLECTION_POLL)
     return polls

@@ -9,6 +9,7 @@ import pytest
 from core_lab import Lab, serving
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import GoldenFailed, PodNotReady, PodSilent, Refusal
+from headgate_operator.core.wake import next_wake
 
 
 def permanent(reason: str) -> PodNotReady:
@@ -215,3 +216,17 @@ def test_a_transient_reason_of_a_pod_is_told_while_it_is_waited_for() -> None:
     lab.behaves("2", says=transient("Loading"))
     lab.settle()
     assert lab.condition("Progressing").message == "version 2: 0 of 2 pods are ready"
+
+
+def test_a_pod_of_the_serving_version_that_cannot_load_is_told_and_looked_at_again() -> None:
+    lab = serving()
+    lab.behaves("1", says=permanent("DigestMismatch"), ready=False)
+    lab.settle()
+    assert (lab.stable, lab.quarantine) == ("1", [])
+    assert lab.said("Ready") == ("False", "NoReadyPods")
+    assert lab.condition("Ready").message == "no pod of version 1 is ready (DigestMismatch: because of DigestMismatch)"
+    assert next_wake(lab.view(), lab.status, 300.0) <= 5.0
+    lab.behaves("1")
+    lab.settle()
+    assert lab.condition("Ready").message == "version 1 serves, as wanted"
+    assert next_wake(lab.view(), lab.status, 300.0) == 300.0
