@@ -84,7 +84,7 @@ def test_scaled_to_zero_nothing_runs_and_back_again_the_same_revision_serves(iri
     iris.kubectl("scale", "mdep", iris.name, "--replicas=0")
     assert "0" in iris.waits_for("Available", "False", "ScaledToZero")
     iris.until(lambda: iris.pods() == [], "no pod is left")
-    assert iris.ask().status == 0
+    iris.until(lambda: iris.ask().status == 0, "pods that end answer no longer than they need")
     assert iris.condition("Ready")[:2] == ("True", "ScaledToZero")
     iris.kubectl("scale", "mdep", iris.name, "--replicas=1")
     iris.serves("1")
