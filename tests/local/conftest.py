@@ -96,7 +96,7 @@ def sleeping_pod_image(request: pytest.FixtureRequest, cluster: Cluster, api: Wi
     image = request.config.getoption("pod_image") or os.environ.get("HEADGATE_CONFORMANCE_IMAGE")
     if not image:
         nodes = api.read("/api/v1/nodes")["items"]
-        there = [name for node in nodes for i in node["status"].get("images", []) for name in i.get("names", [])]
+        there = [name for node in nodes for i in node["status"].get("images", []) for name in i.get("names") or []]
         image = next((name for name in there if "busybox:" in name), "busybox:1")
     script = 'trap "exit 0" TERM; echo started; while :; do sleep 0.2; done'
     return {"image": image, "command": ["sh", "-c", script]}
