@@ -53,7 +53,21 @@ class Child:
             time.sleep(0.05)
         # Whatever it started in its own group goes too: MLflow's workers outlive their parent otherwise.
         self._signal(signal.SIGKILL)
+        while self._others_in_group() and time.monotonic() < deadline + GRACE_SECONDS:
+            time.sleep(0.02)
         self._process.wait()
+
+    def _others_in_group(self) -> list[int]:
+        """Processes that are still there besides the one that was started; the kernel needs a moment for each."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != self._process.pid:
+                with contextlib.suppress(OSError):
+                    # After the command's name: state, parent, group.
+                    state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                    if int(group) == self._process.pid and state != "Z":
+                        found.append(int(entry.name))
+        return found
 
     def _runs(self) -> bool:
         # WNOWAIT leaves the ended process in place: its pid, and so the group's name, cannot be somebody else's yet.
