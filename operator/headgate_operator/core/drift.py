@@ -21,7 +21,11 @@ _KEYS = {
     "ownerReferences": ("uid",),
 }
 _PORT_KEYS = (("containerPort",), ("port",))
-_QUANTITIES = {"limits", "requests"}
+_QUANTITIES = {"limits", "requests"}  # maps of quantities
+_QUANTITY = {"divisor", "sizeLimit"}
+# Replaced as a whole by server-side apply: one key more in a Service's selector and no pod is selected any longer.
+# (A Deployment's matchLabels cannot be changed at all, so a difference there could only be refused for ever.)
+_ATOMIC = {"selector"}
 _SUFFIXES = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
     "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15),
@@ -41,8 +45,10 @@ def covers(live: Any, rendered: Any, name: str = "") -> bool:
         return _empty(live)
     if _empty(rendered):  # asks for nothing; what others put there could not be applied away either
         return True
+    if name in _QUANTITY:
+        return _same_quantity(live, rendered)
     if isinstance(rendered, Mapping):
-        if not isinstance(live, Mapping):
+        if not isinstance(live, Mapping) or (name in _ATOMIC and not live.keys() <= rendered.keys()):
             return False
         quantities = name in _QUANTITIES
         return all(

@@ -29,6 +29,10 @@ Obj = dict[str, Any]
         ({"ports": [{"port": 80}]}, {"ports": [{"port": 80, "nodePort": 31000}]}),
         ({"volumeMounts": [{"mountPath": "/a"}]}, {"volumeMounts": [{"mountPath": "/b"}, {"mountPath": "/a"}]}),
         ({"drop": ["ALL"]}, {"drop": ["ALL"]}),
+        ({"resourceFieldRef": {"divisor": 1}}, {"resourceFieldRef": {"divisor": "1"}}),
+        ({"resourceFieldRef": {"divisor": "1000m"}}, {"resourceFieldRef": {"divisor": "1"}}),
+        ({"emptyDir": {"sizeLimit": "1024Mi"}}, {"emptyDir": {"sizeLimit": "1Gi"}}),
+        ({"selector": {"matchLabels": {"a": "1"}}}, {"selector": {"matchLabels": {"a": "1", "immutable": "x"}}}),
     ],
 )
 def test_no_difference(rendered: Obj, live: Obj) -> None:
@@ -49,6 +53,9 @@ def test_no_difference(rendered: Obj, live: Obj) -> None:
         ({"env": [{"name": "A", "value": "1"}]}, {"env": []}),
         ({"drop": ["ALL"]}, {"drop": ["ALL", "NET_ADMIN"]}),
         ({"drop": ["ALL"]}, {"drop": "ALL"}),
+        ({"divisor": "1"}, {"divisor": "1k"}),
+        ({"divisor": "1"}, {}),
+        ({"spec": {"selector": {"a": "1"}}}, {"spec": {"selector": {"a": "1", "more": "x"}}}),
     ],
 )
 def test_a_difference(rendered: Obj, live: Obj) -> None:

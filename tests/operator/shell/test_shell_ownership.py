@@ -140,3 +140,13 @@ async def test_deleting_in_the_middle_of_a_switch_leaves_nothing() -> None:
         world.registry.aliases["champion"] = "3"
         world.create()
         await world.established("3")
+
+
+async def test_a_key_that_somebody_adds_to_the_public_selector_is_taken_away_again() -> None:
+    async with operated(promise=None) as world:
+        world.create()
+        await world.established("1")
+        before = spoken_for(world, NAME)
+        world.client.patch_merge("Service", NAMESPACE, NAME, {"spec": {"selector": {"team": "x"}}})
+        await world.until(lambda: spoken_for(world, NAME) == before, within=60)
+        await world.until(lambda: world.serving() == {"1"}, within=60)
