@@ -2,7 +2,7 @@
 
 A pass either writes the status and stops, or carries out what the written status says; never both. So a crash at any
 point leaves a status that the next process goes on from. Nothing durable is kept here: `_refused` only spares the API
-server's last words from being forgotten between two passes.
+server's last words from being forgotten between two passes, and `_watching` knows what this process did not see.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from headgate_operator.core.advance import advance
 from headgate_operator.core.command import parse_command
 from headgate_operator.core.conditions import invalid_spec
 from headgate_operator.core.observed import Refusal
-from headgate_operator.core.plan import Apply, Write, plan
+from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
 from headgate_operator.core.wake import next_wake
@@ -41,6 +41,7 @@ from headgate_operator.ports import (
     Result,
     UnavailableError,
 )
+from headgate_operator.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._refused: dict[Key, Refusal] = {}
+        self._watching = Watching()
 
     async def reconcile(self, key: Key) -> Result:
         try:
@@ -93,6 +95,7 @@ class Reconciler:
         obj = await self._kube.get(contract.KIND, key.namespace, key.name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._refused.pop(key, None)
+            self._watching.forget(key)
             self._interests.forget(key)  # the children go by their owner references
             return Result()
         status = from_json(Status, obj.get("status") or {})
@@ -113,6 +116,7 @@ class Reconciler:
         resolution = await self._registry.resolve(request)
         self._interests.follow(key, request, resolution)
         children = await observe.ask_pods(self._probe, observe.children_of(world, key), status)
+        now = whole_milliseconds(self._clock.now())
         view = View(
             namespace=key.namespace,
             name=key.name,
@@ -123,7 +127,8 @@ class Reconciler:
             revisions=observe.revisions_of(world),
             children=children,
             default_image=self._settings.server_image,
-            now=whole_milliseconds(self._clock.now()),
+            now=now,
+            watching_since=self._watching.since(key, now),
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
             refused=self._refused.get(key),
         )
@@ -149,12 +154,21 @@ class Reconciler:
 
     async def _act(self, key: Key, view: View, status: Status, world: observe.World) -> Result:
         writes = plan(view, status, world.live, frozenset(world.foreign))
+        refused: dict[Purpose, Result] = {}
         for write in writes:
+            purpose = write.purpose if isinstance(write, Apply) else Purpose.SERVING
+            if purpose in refused:  # a Deployment without its revision, for one
+                continue
             try:
                 await self._write(key, write)
             except RefusedError as error:
                 self._refused[key] = Refusal(write.kind, write.name, str(error)[:512], quota=error.quota)
-                return Result(backoff=True, requeue_after=1.0, reason=f"refused: {error}", changed=True)
+                result = Result(backoff=True, requeue_after=1.0, reason=f"refused: {error}", changed=True)
+                if purpose is Purpose.SERVING:
+                    return result
+                refused[purpose] = result
+        if refused:
+            return next(iter(refused.values()))
         wake = next_wake(view, status, self._settings.resync)
         if self._refused.pop(key, None) is not None:
             return Result(requeue_after=0.0, changed=bool(writes))

@@ -44,11 +44,14 @@ from headgate_operator.core.stored import read_revision
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
 from headgate_operator.core.wake import next_wake
+from headgate_operator.ports import Key
+from headgate_operator.watching import Watching
 from model_catalogue import MODEL, identity
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAME = "iris"
 UID = "uid-1"
+KEY = Key("default", NAME)
 IDLE = Counters(in_flight=0, open_connections=0, last_request_age_seconds=None)
 Obj = dict[str, Any]
 
@@ -75,6 +78,7 @@ class Lab:
         self.status = Status()
         self.now = START
         self.generation = 1
+        self.watching = Watching()
         self.live: dict[tuple[str, str], Obj] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.image = "server:1"
@@ -201,6 +205,7 @@ class Lab:
             children=self.children(),
             default_image=self.image,
             now=self.now,
+            watching_since=self.watching.since(KEY, self.now),
             command=self.command,
             refused=self.refused,
         )
@@ -260,6 +265,12 @@ class Lab:
             self.now = min(end, self.now + timedelta(seconds=max(0.5, wake)))
             self.settle()
         return self
+
+    def away(self, **time: float) -> Lab:
+        """The operator's process is gone for this long, and another one takes over."""
+        self.now += timedelta(**time)
+        self.watching = Watching()
+        return self.settle()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 

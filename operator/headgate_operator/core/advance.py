@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     traffic_rules.forget_previous,
     candidate_rules.give_up_failed,
     candidate_rules.verify,
+    candidate_rules.give_up_late,
     candidate_rules.switch,
     candidate_rules.start,
 )

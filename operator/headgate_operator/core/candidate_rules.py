@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.status import Outcome, Phase, RolloutReason, Status
-from headgate_operator.core.failures import digests_of, failure
+from headgate_operator.core.failures import deadline_passed, digests_of, failure
 from headgate_operator.core.gates import READY_TO_SWITCH, VERIFY, held_by
 from headgate_operator.core.rollouts import (
     abandon,
@@ -105,6 +105,15 @@ def verify(view: View, status: Status) -> Status:
     if view.complete(candidate.revision):
         return status
     return replace(status, candidate=replace(candidate, verified_at=None, deadline_from=view.now))
+
+
+def give_up_late(view: View, status: Status) -> Status:
+    """After `verify`: whoever is ready at this look has not failed, however late it is."""
+    candidate = status.candidate
+    if candidate is None or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
+        return status
+    verdict = deadline_passed(view, candidate)
+    return status if verdict is None else fail_candidate(view, status, candidate, verdict)
 
 
 def switch(view: View, status: Status) -> Status:

@@ -1,4 +1,5 @@
 """When a candidate has failed, and what that says about it: a list of small checks, the first that fires decides.
+The deadline stands apart: it is asked last, once the candidate could not be verified in this very pass.
 
 A permanent reason from the pod itself needs no deadline. A cause outside the model is no failure at all: such time does
 not even count towards the deadline (`deadline_from` is set anew when the trouble has passed).
@@ -69,7 +70,7 @@ def crashes(view: View, candidate: Candidate) -> Verdict | None:
 def deadline_passed(view: View, candidate: Candidate) -> Verdict | None:
     if candidate.blocked_by is not None or candidate.verified_at is not None:
         return None
-    if view.now - candidate.deadline_from < view.policy.progress_deadline:
+    if view.watched(candidate.deadline_from) < view.policy.progress_deadline:
         return None
     waited = format_duration(view.policy.progress_deadline)
     message = f"not ready and verified within {waited}. {_last_word(view, candidate)}".strip()
@@ -83,7 +84,7 @@ def _last_word(view: View, candidate: Candidate) -> str:
     return ""
 
 
-CHECKS: tuple[Check, ...] = (permanent_reason, digest_disagreement, golden_failure, crashes, deadline_passed)
+CHECKS: tuple[Check, ...] = (permanent_reason, digest_disagreement, golden_failure, crashes)
 
 
 def failure(view: View, candidate: Candidate) -> Verdict | None:

@@ -81,9 +81,9 @@ def guard(view: View, status: Status) -> Status:
 def _alarm(view: View, stable: Stable) -> Verdict | None:
     restarts = view.restarts(stable.revision) - stable.restarts
     if restarts >= GUARD_RESTARTS:
-        message = f"{restarts} container restarts since the switch"
+        message = f"{restarts} container restarts of one pod since the switch"
         return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="Restarts", message=message)
-    if stable.unready_since is not None and view.now - stable.unready_since >= GUARD_UNREADY:
+    if stable.unready_since is not None and view.watched(stable.unready_since) >= GUARD_UNREADY:
         message = f"no ready endpoint for {GUARD_UNREADY.seconds} s"
         return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="NoReadyEndpoint", message=message)
     return None

@@ -6,7 +6,7 @@ The questions that several rules ask of it stand here, each in the words of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Policy, Spec, policy_of
@@ -35,9 +35,14 @@ class View:
     children: Children
     default_image: str
     now: datetime
+    watching_since: datetime  # this process has looked at the key since then without a break
     command: Command | Malformed | None = None
     refused: Refusal | None = None
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
+
+    def watched(self, since: datetime) -> timedelta:
+        """How much of the time since then this process has really watched: what nobody saw proves nothing."""
+        return self.now - max(since, self.watching_since)
 
     @property
     def policy(self) -> Policy:
@@ -60,7 +65,8 @@ class View:
         return sum(pod.ready for pod in self.pods(revision))
 
     def restarts(self, revision: str) -> int:
-        return sum(pod.restarts for pod in self.pods(revision))
+        """Of the pod that has most: a node that restarts takes one container of many pods down, and proves nothing."""
+        return max((pod.restarts for pod in self.pods(revision)), default=0)
 
     def complete(self, revision: str) -> bool:
         """All pods that spec asks for exist and are Ready, by the Deployment's word and by the pods' own."""

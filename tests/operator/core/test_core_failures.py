@@ -97,6 +97,49 @@ def test_a_version_that_is_never_ready_fails_at_the_deadline() -> None:
     assert "Loading" in lab.status.rejected[0].message
 
 
+def test_a_version_that_became_ready_while_the_operator_was_away_is_not_late() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.behaves("2", says=transient("Loading"))
+    lab.settle()
+    lab.behaviours.clear()
+    lab.away(minutes=11)
+    assert (lab.stable, lab.quarantine) == ("2", [])
+
+
+def test_a_deadline_that_passed_while_the_operator_was_away_begins_anew() -> None:
+    lab = serving(progress_deadline=timedelta(seconds=100))
+    lab.want("2")
+    lab.behaves("2", says=transient("Loading"))
+    lab.step()
+    assert lab.deployed() == {"1": 2}, "the process dies before it has made the Deployment"
+    lab.away(minutes=11)
+    lab.wait(98)
+    assert (lab.candidate, lab.quarantine) == ("2", [])
+    lab.wait(4)
+    assert lab.quarantine == [("2", "Revision", "Load", "ProgressDeadline")]
+
+
+def test_a_clock_that_jumps_forward_is_no_deadline() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.behaves("2", says=transient("Loading"))
+    lab.wait(5)
+    lab.now += timedelta(hours=1)
+    lab.settle()
+    assert (lab.candidate, lab.quarantine) == ("2", [])
+
+
+def test_files_that_are_not_those_recorded_are_rejected_before_they_are_verified() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.wait(700)
+    lab.behaves("1", digest="sha256:changed")
+    lab.want("1")
+    lab.settle()
+    assert (lab.stable, lab.quarantine) == ("2", [("1", "Model", "Preflight", "DigestMismatch")])
+
+
 OUTSIDE = [
     ({"ready": False, "says": PodSilent(), "trouble": Reason.UNSCHEDULABLE}, "Unschedulable"),
     ({"ready": False, "says": PodSilent(), "trouble": Reason.IMAGE_PULL}, "ImagePull"),

@@ -18,13 +18,41 @@ def switched() -> Lab:
 
 def test_two_restarts_after_the_switch_take_the_traffic_back_at_once() -> None:
     lab = switched()
-    lab.behaves("2", restarts=1)  # of each of two pods
+    lab.behaves("2", restarts=2)
     lab.settle()
     assert (lab.stable, lab.selected) == ("1", "1")
     assert lab.quarantine == [("2", "Revision", "Guard", "Restarts")]
     assert lab.outcomes[-1] == "RolledBack"
     assert lab.status.last_rollback_milliseconds == 0
     assert lab.said("Ready") == ("False", "RolledBack")
+
+
+def test_one_restart_of_each_pod_is_a_node_that_restarted() -> None:
+    lab = switched()
+    lab.behaves("2", restarts=1)
+    lab.wait(60)
+    assert (lab.stable, lab.quarantine) == ("2", [])
+
+
+def test_two_looks_at_unready_pods_with_an_absence_between_them_are_not_ten_seconds() -> None:
+    lab = switched()
+    lab.behaves("2", ready=False)
+    lab.settle()
+    lab.away(minutes=5)
+    assert lab.stable == "2"
+    lab.wait(9)
+    assert lab.stable == "2"
+    lab.wait(2)
+    assert lab.stable == "1", "now they have been watched for as long"
+
+
+def test_a_clock_that_jumps_forward_is_no_silence() -> None:
+    lab = switched()
+    lab.behaves("2", ready=False)
+    lab.settle()
+    lab.now += timedelta(minutes=5)
+    lab.settle()
+    assert (lab.stable, lab.quarantine) == ("2", [])
 
 
 def test_restarts_from_before_the_switch_do_not_count() -> None:
@@ -96,10 +124,10 @@ def test_a_guard_rollback_happens_although_the_deployment_is_paused() -> None:
 def test_the_time_from_decision_to_endpoints_is_measured() -> None:
     lab = switched()
     lab.endpoints_follow = False
-    lab.behaves("2", restarts=1)
+    lab.behaves("2", restarts=2)
     lab.wait(3)
     lab.endpoints_follow = True
-    lab.behaviours["2"] = Behaviour(restarts=1)
+    lab.behaviours["2"] = Behaviour(restarts=2)
     lab.settle()
     assert lab.status.last_rollback_milliseconds is not None
     assert timedelta(seconds=2) <= timedelta(milliseconds=lab.status.last_rollback_milliseconds) <= timedelta(seconds=4)

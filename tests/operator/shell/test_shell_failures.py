@@ -98,8 +98,10 @@ async def test_a_version_that_crashes_in_service_is_taken_back() -> None:
     async with operated(promise=None) as world:
         await on_two(world)
         second = [p for p in world.children("Pod") if p["metadata"]["labels"]["headgate.dev/model-version"] == "2"]
-        for pod in second:
-            world.runtime.crash(pod["metadata"]["name"])
+        for _ in range(2):  # one crash of each could be a node that restarted
+            for pod in second:
+                world.runtime.crash(pod["metadata"]["name"])
+            await asyncio.sleep(5)
         await world.until(lambda: world.at_rest_on("1"))
         assert rejected(world)[0][2] in {"Restarts", "NoReadyEndpoint"}
 
@@ -165,3 +167,40 @@ async def test_the_scale_subresource_speaks_of_pods_with_traffic_only() -> None:
         assert status["replicas"] == 2
         assert status["selector"].endswith(f"in ({status['stable']['revision']})")
         assert world.client.get("ModelDeployment", NAMESPACE, NAME) is not None
+
+
+async def test_a_refused_candidate_does_not_keep_the_public_service_from_being_repaired() -> None:
+    async with operated(promise=None) as world:
+        world.create()
+        await world.established("1")
+        stable = world.status()["stable"]["deployment"]
+
+        def no_candidate(call: Call) -> Reply | None:
+            refused = call.method == "PATCH" and "/deployments/" in call.path and not call.path.endswith(stable)
+            return refusal(422, "Invalid", "requests: must be less than or equal to cpu limit") if refused else None
+
+        world.transport.before = no_candidate
+        world.edit({"serving": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}})
+        await asyncio.sleep(120)
+        selector = {"spec": {"selector": {"headgate.dev/revision": "nonsense"}}}
+        world.client.patch_merge("Service", NAMESPACE, NAME, selector)
+        await world.until(lambda: world.serving() == {"1"}, within=120)
+        assert world.condition("Progressing")["reason"] == "RefusedByApiServer"
+
+
+async def test_labels_that_are_refused_do_not_hold_up_a_rollback() -> None:
+    async with operated() as world:
+        await on_two(world)
+
+        def no_such_label(call: Call) -> Reply | None:
+            labels = ((call.body or {}).get("metadata") or {}).get("labels") or {}
+            refused = call.writes and call.path.endswith(f"/services/{NAME}") and "team" in labels
+            return refusal(403, "Forbidden", "a policy of this cluster allows no label team") if refused else None
+
+        world.transport.before = no_such_label
+        world.edit({"traffic": {"service": {"labels": {"team": "x"}}}})
+        await asyncio.sleep(30)
+        world.order("undo")
+        await world.established("1")
+        world.transport.before = lambda _call: None
+        await world.until(lambda: "team" in (world.client.get("Service", NAMESPACE, NAME) or {})["metadata"]["labels"])
