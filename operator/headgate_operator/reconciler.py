@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 AFTER_WRITES = 0.5
 """Seconds until the next look after writes; what they cause usually wakes the key before."""
+NOT_KEPT = "the API server did not keep the status as written (is its CRD older than this operator? apply crds/)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,11 @@ class Reconciler:
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""
-        await self._kube.replace_status({**obj, "status": to_json(decided)})
+        wanted = to_json(decided)
+        written = await self._kube.replace_status({**obj, "status": wanted})
+        lost = _differing(wanted, written.get("status") or {})
+        if lost:  # nothing may be acted on, and the next pass would decide the same again: at once, for ever
+            return Result(backoff=True, changed=True, reason=f"{NOT_KEPT}: {', '.join(lost)}")
         events = events_between(old, decided)
         for event in events:
             log.info(event.message, extra={"key": str(key), "reason": event.reason})
@@ -192,3 +197,7 @@ def _request(key: Key, spec: Spec) -> ModelRequest:
         uri=registry.uri,
         secret_name=registry.secret_name,
     )
+
+
+def _differing(one: Obj, other: Obj) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from headgate_operator.api.durations import format_time, parse_time
+from headgate_operator.api.text import keepable
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def to_json(value: object) -> Any:
         return format_time(value)
     if isinstance(value, StrEnum):
         return str(value)
-    return value
+    return keepable(value) if isinstance(value, str) else value
 
 
 def from_json(kind: type[T], value: object) -> T:
