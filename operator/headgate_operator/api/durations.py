@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 _DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_LONGEST = timedelta(days=36500)
+_YEARS = range(2000, 2201)
+"""With both bounds no sum of a time and a duration leaves what a datetime can hold."""
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
@@ -17,7 +20,10 @@ def parse_duration(text: str) -> timedelta:
     """ValueError on anything that is not a non-negative Go duration of h, m, s and ms."""
     if not _DURATION.match(text):
         raise ValueError(f"not a duration: {text!r}; write it like 90s, 10m or 1h30m")
-    return timedelta(milliseconds=sum(float(amount) * _MILLISECONDS[unit] for amount, unit in _PART.findall(text)))
+    milliseconds = sum(float(amount) * _MILLISECONDS[unit] for amount, unit in _PART.findall(text))
+    if milliseconds > _LONGEST / timedelta(milliseconds=1):
+        raise ValueError(f"too long: {text!r}")
+    return timedelta(milliseconds=milliseconds)
 
 
 def format_duration(value: timedelta) -> str:
@@ -32,10 +38,12 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """ValueError where it is not RFC 3339 with a zone."""
+    """ValueError where it is not RFC 3339 with a zone, or of another age."""
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         raise ValueError(f"no time zone in {text!r}")
+    if value.year not in _YEARS:
+        raise ValueError(f"not a time of ours: {text!r}")
     return value.astimezone(UTC)
 
 

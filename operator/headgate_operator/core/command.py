@@ -7,6 +7,7 @@ annotation that a backup, a copy or a slow pipeline brings back must do nothing.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +18,9 @@ from headgate_operator.api.status import Status
 
 OLDEST = timedelta(minutes=10)
 AHEAD = timedelta(minutes=1)  # a client's clock may run before ours by this much
+LONGEST = 8 * 1024
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids that come back from the API server as they were sent: one that does not would be answered again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +44,13 @@ class Malformed:
 
 
 def parse_command(text: str | None) -> Command | Malformed | None:
-    if not text:
+    if not text or len(text) > LONGEST:
         return None
     try:
         raw = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # an annotation must never stop the deployment that carries it
         return None
-    if not isinstance(raw, dict) or not isinstance(raw.get("id"), str) or not 1 <= len(raw["id"]) <= 64:
+    if not isinstance(raw, dict) or not isinstance(raw.get("id"), str) or not ID.fullmatch(raw["id"]):
         return None
     reader = Reader(raw, "command")
     try:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate_operator.api.codec import from_json, to_json
-from headgate_operator.api.durations import format_duration, parse_duration
+from headgate_operator.api.durations import format_duration, parse_duration, parse_time
 from headgate_operator.api.errors import SpecError
 from headgate_operator.api.model import ByAlias, ByVersion
 from headgate_operator.api.parse import parse_spec
@@ -96,7 +96,7 @@ def test_a_formatted_duration_is_read_again_as_the_same(milliseconds: int) -> No
 
 
 texts = st.text(string.ascii_letters + string.digits + " -:", min_size=1, max_size=12)
-moments = st.integers(min_value=0, max_value=4 * 10**12).map(
+moments = st.integers(min_value=10**12, max_value=4 * 10**12).map(
     lambda milliseconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 )
 LEAVES: dict[Any, st.SearchStrategy[Any]] = {
@@ -128,3 +128,20 @@ def test_a_status_is_read_again_as_it_was_written(status: Status) -> None:
 )
 def test_a_status_that_somebody_broke_is_read_as_far_as_it_goes(junk: dict[str, Any]) -> None:
     assert from_json(Status, junk) == Status()
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "1999-12-31T00:00:00Z", "soon"])
+def test_a_time_that_cannot_be_reckoned_with_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_time(text)
+    assert from_json(Status, {"hold": {"revision": "x"}, "candidate": {"startedAt": text}}).candidate is None
+
+
+def test_a_duration_that_cannot_be_reckoned_with_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        parse_duration("9" * 31 + "h")
+
+
+def test_half_a_surrogate_pair_is_written_as_an_api_server_keeps_it() -> None:
+    assert to_json("a\ud800b") == "a\ufffdb"
+    assert to_json("a\U0001f600b") == "a\U0001f600b"
