@@ -94,12 +94,13 @@ def leftovers(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Labels or annotations that this field manager set once and renders no longer."""
     for field in ("annotations", "labels"):
         now = rendered["metadata"].get(field, {})
-        if any(key not in now for key in _owned(live, field)):
+        if any(key not in now for key in owned(live, field)):
             return True
     return False
 
 
-def _owned(live: Mapping[str, Any], field: str) -> list[str]:
+def owned(live: Mapping[str, Any], field: str) -> list[str]:
+    """Keys of this metadata field that this field manager has applied."""
     keys: list[str] = []
     for entry in live.get("metadata", {}).get("managedFields", []):
         if entry.get("manager") == contract.FIELD_MANAGER and entry.get("operation") == "Apply":

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from headgate_operator import contract
 from headgate_operator.api.status import Status
-from headgate_operator.core.drift import drifted
-from headgate_operator.core.render import Obj, preview_name, render
+from headgate_operator.core.drift import covers, drifted, owned
+from headgate_operator.core.render import Obj, preview_name, public_revision, render, service_labels
 from headgate_operator.core.view import View
+
+
+class Purpose(Enum):
+    """What rests on a write. Refused, one that SERVING rests on ends the pass; the others end only their own kind."""
+
+    SERVING = auto()
+    CANDIDATE = auto()  # has no public traffic: must never hold up the repair of what has
+    METADATA = auto()  # the user's labels and annotations of the public Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Apply:
 
     obj: Obj
     force: bool
+    purpose: Purpose = Purpose.SERVING
 
     @property
     def kind(self) -> str:
@@ -51,13 +61,17 @@ def plan(view: View, status: Status, live: Live, foreign: frozenset[tuple[str, s
     if view.children.awaiting_collection:
         return []
     rendered = [obj for obj in render(view, status) if _key(obj) not in foreign]
-    changes = [_apply(obj, live.get(_key(obj))) for obj in rendered if _differs(obj, live.get(_key(obj)))]
+    changes = [_apply(view, status, obj, live.get(_key(obj))) for obj in rendered if _differs(obj, live.get(_key(obj)))]
     shrinking = [write for write in changes if _shrinks(write, live)]
-    growing = [write for write in changes if write not in shrinking and write.kind != "Service"]
-    traffic = [write for write in changes if write.kind == "Service"]
+    # What serves comes first: a candidate that the API server refuses must not keep it from being repaired.
+    adding = sorted((write for write in changes if write not in shrinking), key=_rank)
     removal: list[Write] = [write for write in shrinking if not _serves(view, status, write.obj)]
     removal += _superfluous(view, status, live, {_key(obj) for obj in rendered})
-    return [*growing, *traffic, *_up_to_the_first_destruction(removal)]
+    return [*adding, *_up_to_the_first_destruction(removal)]
+
+
+def _rank(write: Apply) -> tuple[int, bool]:
+    return write.purpose.value, write.kind == "Service"
 
 
 def destroys(write: Write) -> bool:
@@ -79,11 +93,37 @@ def _differs(obj: Obj, live: Mapping[str, Any] | None) -> bool:
     return live is None or drifted(obj, live)
 
 
-def _apply(obj: Obj, live: Mapping[str, Any] | None) -> Apply:
+def _apply(view: View, status: Status, obj: Obj, live: Mapping[str, Any] | None) -> Apply:
+    purpose = Purpose.CANDIDATE if _of_the_candidate(view, status, obj) else Purpose.SERVING
     if live is None:
-        return Apply(obj, force=False)
+        return Apply(obj, force=False, purpose=purpose)
+    if _key(obj) == ("Service", view.name):
+        if covers(live["spec"], obj["spec"]):
+            purpose = Purpose.METADATA
+        else:
+            obj = _dressed_as_before(view, obj, live)
     seen = {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
-    return Apply({**obj, "metadata": {**obj["metadata"], **seen}}, force=True)
+    return Apply({**obj, "metadata": {**obj["metadata"], **seen}}, force=True, purpose=purpose)
+
+
+def _of_the_candidate(view: View, status: Status, obj: Obj) -> bool:
+    if status.candidate is None or public_revision(view, status) == status.candidate.revision:
+        return False
+    return _revision(obj) == status.candidate.revision or _key(obj) == ("Service", preview_name(view.name))
+
+
+def _dressed_as_before(view: View, service: Obj, live: Mapping[str, Any]) -> Obj:
+    """The selector moves without the user's new labels and annotations: refused, they would hold up every rollback.
+    They follow on the next pass, in a write of their own."""
+    labels, annotations = (_as_set_before(live, field) for field in ("labels", "annotations"))
+    metadata = {key: value for key, value in service["metadata"].items() if key != "annotations"}
+    metadata["labels"] = {**labels, **service_labels(view)}
+    return {**service, "metadata": metadata | ({"annotations": annotations} if annotations else {})}
+
+
+def _as_set_before(live: Mapping[str, Any], field: str) -> dict[str, str]:
+    values = live["metadata"].get(field, {})
+    return {key: values[key] for key in owned(live, field) if key in values}
 
 
 def _shrinks(write: Apply, live: Live) -> bool:
@@ -117,20 +157,23 @@ def _superfluous(view: View, status: Status, live: Live, kept: set[tuple[str, st
 
 
 def _old_revisions(view: View, live: Live, roles: set[str]) -> Iterable[Write]:
+    """What cannot be read is not ours to judge: a later operator may have written it, and undo may need it again."""
     with_deployment = {name for kind, name in live if kind == "Deployment"}
     unused = [
-        revision
+        f"{view.name}-{revision.hash}"
         for revision in sorted(view.revisions, key=lambda revision: revision.number)
         if revision.hash not in roles and f"{view.name}-{revision.hash}" not in with_deployment
     ]
-    kept = {f"{view.name}-{revision.hash}" for revision in view.revisions}
-    for revision in unused[: max(0, len(unused) - view.policy.history_limit)]:
-        kept.discard(f"{view.name}-{revision.hash}")
+    beyond = set(unused[: max(0, len(unused) - view.policy.history_limit)])
     stored = [(key, obj) for key, obj in sorted(live.items()) if key[0] in {"ConfigMap", "ControllerRevision"}]
-    for _, obj in stored:
-        readable = obj["metadata"].get("labels", {}).get(contract.LABEL_REVISION, "") not in roles
-        if readable and obj["metadata"]["name"] not in kept:
+    for (kind, name), obj in stored:
+        left_over = kind == "ConfigMap" and ("ControllerRevision", name) not in live
+        if _revision(obj) not in roles and (name in beyond or left_over):
             yield _delete(obj)
+
+
+def _revision(obj: Mapping[str, Any]) -> str:
+    return str(obj["metadata"].get("labels", {}).get(contract.LABEL_REVISION, ""))
 
 
 def _delete(obj: Mapping[str, Any]) -> Delete:

@@ -108,7 +108,7 @@ def deployment(view: View, revision: Revision, replicas: int) -> Obj:
 
 def public_service(view: View, status: Status) -> Obj:
     service = view.spec.service
-    labels = {**service.labels, **_service_labels(view)}
+    labels = {**service.labels, **service_labels(view)}
     return _service(
         view,
         name=view.name,
@@ -132,7 +132,7 @@ def preview_service(view: View, candidate: Candidate) -> Obj:
     return _service(
         view,
         name=preview_name(view.name),
-        labels=_service_labels(view),
+        labels=service_labels(view),
         annotations={},
         revision=candidate.revision,
         port=DEFAULT_PORT,
@@ -168,7 +168,7 @@ def _service(
     }
 
 
-def _service_labels(view: View) -> dict[str, str]:
+def service_labels(view: View) -> dict[str, str]:
     """Without a revision: these live as long as the ModelDeployment."""
     return {
         contract.LABEL_NAME: contract.SERVER_NAME,

@@ -131,8 +131,12 @@ def test_capacity_is_added_before_traffic_moves_and_removed_after() -> None:
     lab.want("2")
     lab.behaves("2", says=LOADING)
     lab.settle()
-    first = [(type(write).__name__, write.kind) for write in lab.writes]
-    assert first.index(("Apply", "Deployment")) < first.index(("Apply", "Service"))
+    first = [write.obj for write in lab.writes if isinstance(write, Apply) and write.kind in {"Deployment", "Service"}]
+    (stable,) = {obj["metadata"]["labels"]["headgate.dev/revision"] for obj in first if obj["kind"] == "Deployment"} - {
+        lab.status.candidate.revision if lab.status.candidate else ""
+    }
+    switch = next(n for n, o in enumerate(first) if o["spec"]["selector"].get("headgate.dev/revision") == stable)
+    assert any(obj["kind"] == "Deployment" for obj in first[:switch])
     lab.writes.clear()
     lab.behaviours.clear()
     lab.wait(900)
@@ -188,3 +192,18 @@ def test_the_next_look_is_never_in_a_hot_loop() -> None:
     lab.edit(paused=True)
     lab.wait(2000)
     assert next_wake(lab.view(), lab.status, 300.0) >= 1.0
+
+
+def test_a_stored_revision_that_cannot_be_read_is_never_deleted() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.wait(900)
+    (first,) = (
+        obj
+        for (kind, _), obj in lab.live.items()
+        if kind == "ControllerRevision" and obj["data"]["identity"]["version"] == "1"
+    )
+    first["data"]["image"] = {"ref": "as a later operator might write it"}
+    before = {key for key in lab.live if key[0] in {"ControllerRevision", "ConfigMap"}}
+    lab.settle()
+    assert {key for key in lab.live if key[0] in {"ControllerRevision", "ConfigMap"}} == before
