@@ -142,7 +142,12 @@ def switch_back(
     outcome: Outcome,
     message: str,
 ) -> Status:
-    """Traffic returns to the previous revision, whose pods are still there. An unfinished switch is turned round."""
+    """Traffic returns to the previous revision, whose pods are still there. An unfinished switch is turned round.
+
+    A candidate that is being verified makes way, on record: its rollout must not go on under another's name."""
+    if status.candidate is not None:
+        first = f"traffic goes back to version {previous.version} first"
+        status = abandon(view, status, Outcome.SUPERSEDED, first)
     under_way = status.rollout if status.rollout and status.rollout.phase is Phase.SWITCHING else None
     rollout = under_way or _new_switch(view, status, reason, previous.revision, previous.version)
     return replace(

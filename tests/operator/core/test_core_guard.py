@@ -112,6 +112,24 @@ def test_the_rejected_version_drains_and_goes() -> None:
     assert lab.deployed() == {"1": 2}
 
 
+def test_a_rollback_during_the_next_rollout_puts_that_one_off_and_on_record() -> None:
+    lab = switched()
+    lab.behaves("3", ready=False)
+    lab.want("3")
+    lab.settle()
+    assert lab.candidate == "3"
+    lab.behaves("2", restarts=2)
+    lab.step()
+    assert (lab.stable, lab.candidate) == ("1", None)
+    assert [(e.rollout, e.to, str(e.outcome)) for e in lab.status.history[2:]] == [(3, "3", "Superseded")]
+    lab.behaviours.pop("3")
+    lab.wait(10)
+    assert [(e.rollout, e.to, str(e.outcome)) for e in lab.status.history[3:]] == [
+        (4, "1", "RolledBack"),
+        (5, "3", "Promoted"),
+    ]
+
+
 def test_a_guard_rollback_happens_although_the_deployment_is_paused() -> None:
     lab = switched()
     lab.edit(paused=True)
