@@ -14,7 +14,7 @@ from headgate_operator import children as read
 from headgate_operator import contract
 from headgate_operator.api.status import Status
 from headgate_operator.children import Ownership
-from headgate_operator.core.gates import BEFORE_GOLDEN, held_by
+from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
 from headgate_operator.core.observed import Children, Example, Golden, GoldenPassed, Pod, Unresolved
 from headgate_operator.core.render import preview_name
 from headgate_operator.core.revision import Revision
@@ -152,7 +152,7 @@ async def ask_for_golden(view: View, status: Status, request: ModelRequest, regi
     if candidate is None or candidate.verified_at is not None:
         return view
     revision = view.revision(candidate.revision)
-    if revision is None or held_by(BEFORE_GOLDEN, view, status, candidate) is not None:
+    if revision is None or held_by(BEFORE_GOLDEN, view, status, candidate) is not None or proven(view, candidate):
         return view
     example = await registry.example(request, revision.identity)
     if isinstance(example, Unresolved):

@@ -21,7 +21,7 @@ from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
 from headgate_operator.core.command import Command, current_rollout
 from headgate_operator.core.event import Event
-from headgate_operator.core.gates import BEFORE_GOLDEN, held_by
+from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
 from headgate_operator.core.observed import (
     Children,
     Counters,
@@ -86,6 +86,8 @@ class Lab:
         self.refused: Refusal | None = None
         self.example_trouble: Unresolved | None = None
         self.conflict = ""
+        self.stuck: tuple[Pod, ...] = ()  # pods that end and end and are never gone
+        self.last_says: Readiness | None = None  # the last pod of a candidate, instead of what the others say
         self.awaiting_collection = ""
         self.events: list[Event] = []
         self.writes: list[Write] = []
@@ -142,7 +144,12 @@ class Lab:
         for deployment in self._deployments():
             how = self._behaviour(deployment)
             found += [self._pod(deployment, how, number) for number in range(deployment["spec"]["replicas"])]
-        return tuple(found)
+        return (*map(self._late, found), *self.stuck)
+
+    def _late(self, pod: Pod) -> Pod:
+        candidate = self.status.candidate
+        last = candidate is not None and pod.name == f"{candidate.revision}-{self.spec.replicas - 1}"
+        return replace(pod, ready=False, readiness=self.last_says) if last and self.last_says else pod
 
     def _pod(self, deployment: Obj, how: Behaviour, number: int) -> Pod:
         labels = deployment["metadata"]["labels"]
@@ -214,6 +221,8 @@ class Lab:
     def _with_golden(self, view: View) -> View:
         candidate = self.status.candidate
         if candidate is None or held_by(BEFORE_GOLDEN, view, self.status, candidate) is not None:
+            return view
+        if proven(view, candidate):
             return view
         if self.example_trouble is not None:
             return replace(view, example_trouble=self.example_trouble)

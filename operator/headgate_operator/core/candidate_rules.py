@@ -93,7 +93,8 @@ def give_up_failed(view: View, status: Status) -> Status:
 
 
 def verify(view: View, status: Status) -> Status:
-    """Verified means now: a candidate that loses a pod, or is scaled up, has to show everything again."""
+    """A candidate that loses a ready pod has to show everything again. One that is scaled keeps what it has shown: else
+    an autoscaler that moves more often than minDuration would hold up the switch for ever."""
     candidate = status.candidate
     if candidate is None:
         return status
@@ -102,7 +103,7 @@ def verify(view: View, status: Status) -> Status:
             return status
         digest = digests_of(view, candidate)[0]
         return replace(status, candidate=replace(candidate, verified_at=view.now, digest=digest))
-    if view.complete(candidate.revision):
+    if view.ready_pods(candidate.revision) >= min(view.spec.replicas, candidate.ready_replicas):
         return status
     return replace(status, candidate=replace(candidate, verified_at=None, deadline_from=view.now))
 

@@ -49,7 +49,16 @@ def in_preview(view: View, status: Status, candidate: Candidate) -> Trouble | No
     return Trouble(Reason.VERIFYING, "not every pod is an endpoint of the preview Service yet")
 
 
+def proven(view: View, candidate: Candidate) -> bool:
+    """A digest is recorded only once the golden prediction has passed, and these are the same files: an undo must not
+    wait for the registry while a bad version serves."""
+    recorded = view.children.digests.get(candidate.revision)
+    return recorded is not None and set(digests_of(view, candidate)) == {recorded}
+
+
 def golden_passed(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
+    if proven(view, candidate):
+        return None
     if view.example_trouble is not None:
         return Trouble(Reason.GOLDEN_UNAVAILABLE, f"the input example: {view.example_trouble.message}")
     for pod in view.pods(candidate.revision):
@@ -95,7 +104,8 @@ def previous_gone(view: View, status: Status, candidate: Candidate) -> Trouble |
 # before it are open.
 BEFORE_GOLDEN: tuple[Gate, ...] = (scaled_up, pods_ready, pods_serve_this_revision, digests_agree, in_preview)
 VERIFY: tuple[Gate, ...] = (*BEFORE_GOLDEN, golden_passed)
-READY_TO_SWITCH: tuple[Gate, ...] = (scaled_up, verified, pods_ready, not_paused, unhindered, min_duration_passed)
+# Pods that scaling has added since the verification show here that they serve the same files.
+READY_TO_SWITCH: tuple[Gate, ...] = (verified, *BEFORE_GOLDEN, not_paused, unhindered, min_duration_passed)
 SWITCH: tuple[Gate, ...] = (*READY_TO_SWITCH, previous_gone)
 
 

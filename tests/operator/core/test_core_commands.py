@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from core_lab import Lab, serving
+from headgate_operator.api.reasons import Reason
 from headgate_operator.core.command import Command, Malformed, parse_command
-from headgate_operator.core.observed import PodNotReady, PodSilent
+from headgate_operator.core.observed import PodNotReady, PodSilent, Unresolved
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
@@ -130,6 +131,15 @@ def test_undo_without_anything_to_go_back_to_is_refused() -> None:
     lab.settle()
     assert answer(lab) == ("Refused", "there is nothing to undo to: no earlier good version is kept")
     assert (lab.stable, lab.quarantine) == ("1", [])
+
+
+def test_undo_to_files_that_were_verified_once_needs_no_registry() -> None:
+    lab = on_two()
+    lab.wait(700)
+    lab.example_trouble = lab.answer = Unresolved(Reason.REGISTRY_UNREACHABLE, "down")
+    lab.order("undo")
+    lab.wait(5)
+    assert (lab.stable, lab.selected) == ("1", "1")
 
 
 def test_undo_before_anything_was_deployed_is_refused() -> None:
