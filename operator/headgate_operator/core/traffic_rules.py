@@ -14,6 +14,7 @@ from headgate_operator.api.status import (
     Outcome,
     Phase,
     Previous,
+    Rollout,
     RolloutReason,
     Scope,
     Stable,
@@ -94,7 +95,7 @@ def see_the_switch(view: View, status: Status) -> Status:
     stable, rollout = status.stable, status.rollout
     if stable is None or rollout is None or rollout.phase is not Phase.SWITCHING or rollout.outcome is None:
         return status
-    if view.children.conflict or not view.switch_seen(stable.revision):
+    if view.children.conflict or not (view.switch_seen(stable.revision) or _overdue(view, stable, rollout)):
         return status
     if rollout.outcome is Outcome.ROLLED_BACK and rollout.decided_at is not None:
         took = round((view.now - rollout.decided_at) / timedelta(milliseconds=1))
@@ -106,6 +107,13 @@ def see_the_switch(view: View, status: Status) -> Status:
     if is_rejected(ended, previous.revision, previous.identity):
         return start_draining(view, ended, previous)
     return replace(ended, previous=replace(previous, warm_until=view.now + view.policy.keep_warm))
+
+
+def _overdue(view: View, stable: Stable, rollout: Rollout) -> bool:
+    """The traffic has moved and nobody answers: whether pods are ready is the guard's business. A switch that waited
+    for them for ever would keep out the very version that mends it."""
+    late = rollout.decided_at is None or view.now - rollout.decided_at >= BACKSTOP
+    return late and view.switched(stable.revision)
 
 
 def end_keep_warm(view: View, status: Status) -> Status:
@@ -145,9 +153,10 @@ def _idle(pod: Pod) -> bool:
 
 
 def forget_previous(view: View, status: Status) -> Status:
-    """Its Deployment is removed once nothing names it any more."""
+    """Its Deployment is removed once nothing names it any more. Pods that are ending do not count: they were idle
+    before, and one on a dead node ends never, which must not hold up every later rollout."""
     previous = status.previous
-    if previous is None or not previous.drained or view.all_pods(previous.revision):
+    if previous is None or not previous.drained or view.pods(previous.revision):
         return status
     deployment = view.deployment(previous.revision)
     if deployment is not None and (deployment.wanted > 0 or view.publicly_selected(previous.revision)):

@@ -91,15 +91,15 @@ class View:
     def publicly_selected(self, revision: str) -> bool:
         return self.children.public is not None and self.children.public.revision == revision
 
-    def switch_seen(self, revision: str) -> bool:
-        """The public endpoints are this revision's alone: the selector's change has arrived where traffic is routed."""
+    def switched(self, revision: str) -> bool:
+        """No other revision is a public endpoint (any more), whether or not this one answers."""
         names = {pod.name for pod in self.all_pods(revision)}
         endpoints = self.children.public_endpoints
-        return (
-            self.publicly_selected(revision)
-            and all(endpoint.pod in names for endpoint in endpoints)
-            and (self.publicly_ready > 0 or self.spec.replicas == 0)
-        )
+        return self.publicly_selected(revision) and all(endpoint.pod in names for endpoint in endpoints)
+
+    def switch_seen(self, revision: str) -> bool:
+        """The public endpoints are this revision's alone: the selector's change has arrived where traffic is routed."""
+        return self.switched(revision) and (self.publicly_ready > 0 or self.spec.replicas == 0)
 
     @property
     def hindered(self) -> bool:

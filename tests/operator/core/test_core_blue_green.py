@@ -7,7 +7,7 @@ from datetime import timedelta
 from core_lab import Behaviour, Lab, serving
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.status import Phase
-from headgate_operator.core.observed import Counters, Endpoint, GoldenUnknown, PodNotReady, Unresolved
+from headgate_operator.core.observed import Counters, Endpoint, GoldenUnknown, Pod, PodNotReady, Unresolved
 
 WARM = timedelta(minutes=10)
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
@@ -152,6 +152,66 @@ def test_a_draining_revision_that_is_still_an_endpoint_keeps_its_pods() -> None:
     lab.public_endpoints += tuple(Endpoint(pod=pod.name, ready=True) for pod in lab.pods())
     lab.wait(120)
     assert lab.deployed()["1"] == 2
+    assert lab.status.previous is not None
+    assert not lab.status.previous.drained
+
+
+def test_a_switch_whose_new_pods_die_before_it_is_seen_ends_all_the_same() -> None:
+    lab = Lab()
+    lab.endpoints_follow = False
+    lab.settle()
+    assert (lab.stable, lab.status.rollout is not None) == ("1", True)
+    lab.endpoints_follow = True
+    lab.behaves("1", ready=False, crash_looping=True)
+    lab.want("2")
+    lab.wait(50)
+    assert lab.candidate is None
+    lab.wait(30)
+    assert (lab.stable, lab.selected) == ("2", "2"), "the version that mends it must be able to start"
+
+
+def test_a_switch_is_not_over_while_others_are_endpoints_however_long_it_takes() -> None:
+    lab = serving()
+    lab.want("2")
+    lab.endpoints_follow = False
+    lab.wait(3600)
+    assert lab.status.rollout is not None
+    assert lab.status.rollout.phase is Phase.SWITCHING
+
+
+def test_a_pod_that_never_ends_does_not_hold_up_later_rollouts() -> None:
+    lab = serving(keep_warm=timedelta(0))
+    old = lab.status.stable.revision if lab.status.stable else ""
+    lab.stuck = (Pod(name="on-a-dead-node", revision=old, address=None, ready=False, terminating=True),)
+    lab.want("2")
+    lab.wait(90)
+    assert lab.status.previous is None
+    lab.want("3")
+    lab.wait(5)
+    assert lab.stable == "3"
+
+
+def test_scaling_never_takes_back_what_was_verified() -> None:
+    lab = serving(min_duration=timedelta(hours=1))
+    lab.want("2")
+    for replicas in (3, 2, 4, 2):  # as an autoscaler moves it
+        lab.wait(1200)
+        lab.edit(replicas=replicas)
+        lab.settle()
+    assert lab.stable == "2"
+
+
+def test_a_pod_that_scaling_adds_must_be_ready_and_right_before_the_switch() -> None:
+    lab = serving(min_duration=timedelta(seconds=30))
+    lab.want("2")
+    lab.wait(10)
+    lab.last_says = LOADING
+    lab.edit(replicas=3)
+    lab.wait(60)
+    assert (lab.stable, lab.candidate) == ("1", "2")
+    lab.last_says = None
+    lab.wait(31)
+    assert lab.stable == "2"
 
 
 def test_a_third_version_waits_until_the_warm_one_is_drained() -> None:
