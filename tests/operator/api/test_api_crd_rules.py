@@ -66,6 +66,8 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
         ({"rollout": {"historyLimit": 0}}, "spec.rollout.historyLimit"),
         ({"traffic": {"service": {"port": 70000}}}, "spec.traffic.service.port"),
         ({"traffic": {"service": {"labels": {"headgate.dev/x": "y"}}}}, "choose others"),
+        ({"traffic": {"service": {"labels": {"team": "a b"}}}}, "spec.traffic.service.labels"),
+        ({"traffic": {"service": {"labels": {"team": "-a"}}}}, "spec.traffic.service.labels"),
     ],
 )
 def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str, Any], says: str) -> None:
