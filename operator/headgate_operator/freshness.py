@@ -14,7 +14,7 @@ Name = tuple[str, str]
 
 @dataclass
 class _Kind:
-    seen: dict[Name, str] = field(default_factory=dict)  # resourceVersion of the last event
+    seen: dict[Name, tuple[str | None, float]] = field(default_factory=dict)  # last event: version (None: gone), when
     owed: dict[Name, tuple[str, float]] = field(default_factory=dict)  # listed, but not arrived: version, since
     heard_at: float | None = None
     relists: int = 0
@@ -35,25 +35,35 @@ class Freshness:
         # Events of one object arrive in order, so this is the one we wait for, a later one, or one that was under way;
         # in the last case the next comparison finds the debt again.
         state.owed.pop(name, None)
-        if gone:
-            state.seen.pop(name, None)
-        else:
-            state.seen[name] = version
+        state.seen[name] = (None if gone else version, state.heard_at)
 
-    def compare(self, kind: str, live: Iterable[Obj]) -> None:
-        """What a live list shows now. What the watch has not told yet is owed from here on."""
+    def now(self) -> float:
+        return self._clock()
+
+    def compare(self, kind: str, live: Iterable[Obj], *, since: float) -> None:
+        """A live list that was asked for at `since`. What the watch has not told yet is owed from here on.
+
+        An object of which something was heard since may be newer than the list: taken for a debt, it would never be
+        paid, and a healthy leader would be killed for it. The next comparison judges it.
+        """
         state, now = self._kinds[kind], self._clock()
         listed: set[Name] = set()
         for obj in live:
             meta = obj["metadata"]
             name, version = (meta["namespace"], meta["name"]), meta["resourceVersion"]
             listed.add(name)
-            if state.seen.get(name) != version and name not in state.owed:
+            told, heard_at = state.seen.get(name, (None, None))
+            if heard_at is not None and heard_at >= since:
+                continue
+            if told == version:
+                state.owed.pop(name, None)
+            elif name not in state.owed:
                 state.owed[name] = (version, now)
         for name in state.owed.keys() - listed:
             del state.owed[name]  # deleted since: its event may well have been the one we missed, but it owes no more
         for name in state.seen.keys() - listed:
-            del state.seen[name]  # a delete that no event told us of
+            if state.seen[name][1] < since:
+                del state.seen[name]  # deleted, whether or not an event told us so
 
     def behind_seconds(self, kind: str) -> float:
         """For how long the watch has owed us its oldest event; 0 = it is up to date."""

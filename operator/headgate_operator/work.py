@@ -110,15 +110,17 @@ class Resync:
                 self._asked.set()
 
     async def once(self) -> None:
+        since = self._freshness.now()
         live = await self._list(contract.KIND)
         keys = {Key(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in live}
         # What was there and is no longer: its pass notices that it is gone. The watch may never tell.
         self._queue.add_all(sorted(keys | self._known))
         self._known = keys
-        self._freshness.compare(contract.KIND, live)
+        self._freshness.compare(contract.KIND, live, since=since)
         for kind in self._freshness.kinds:
             if kind != contract.KIND:
-                self._freshness.compare(kind, await self._list(kind))
+                since = self._freshness.now()
+                self._freshness.compare(kind, await self._list(kind), since=since)
 
     async def _list(self, kind: str) -> list[Obj]:
         found: list[Obj] = []

@@ -101,7 +101,7 @@ def test_a_watch_that_told_everything_is_up_to_date() -> None:
     fresh = Freshness(["Pod"], clock=clock)
     fresh.heard("Pod", ("ns", "a"), "5")
     clock.time += 9000
-    fresh.compare("Pod", [live("a", "5")])
+    fresh.compare("Pod", [live("a", "5")], since=clock.time)
     assert fresh.behind_seconds("Pod") == 0
     assert fresh.silent_seconds("Pod") == 9000
 
@@ -110,9 +110,10 @@ def test_an_event_that_never_comes_makes_the_watch_late() -> None:
     clock = Clock()
     fresh = Freshness(["Pod"], clock=clock)
     fresh.heard("Pod", ("ns", "a"), "5")
-    fresh.compare("Pod", [live("a", "6"), live("b", "7")])
+    clock.time += 1
+    fresh.compare("Pod", [live("a", "6"), live("b", "7")], since=clock.time)
     clock.time += 30
-    fresh.compare("Pod", [live("a", "8"), live("b", "7")])
+    fresh.compare("Pod", [live("a", "8"), live("b", "7")], since=clock.time)
     clock.time += 40
     assert fresh.behind_seconds("Pod") == 70
     fresh.heard("Pod", ("ns", "a"), "8")
@@ -122,8 +123,9 @@ def test_an_event_that_never_comes_makes_the_watch_late() -> None:
 
 
 def test_an_event_under_way_is_not_late_once_it_came() -> None:
-    fresh = Freshness(["Pod"], clock=Clock())
-    fresh.compare("Pod", [live("a", "6")])
+    clock = Clock()
+    fresh = Freshness(["Pod"], clock=clock)
+    fresh.compare("Pod", [live("a", "6")], since=clock.time)
     fresh.heard("Pod", ("ns", "a"), "6")
     assert fresh.behind_seconds("Pod") == 0
 
@@ -131,39 +133,56 @@ def test_an_event_under_way_is_not_late_once_it_came() -> None:
 def test_what_was_deleted_owes_nothing() -> None:
     clock = Clock()
     fresh = Freshness(["Pod"], clock=clock)
-    fresh.compare("Pod", [live("a", "6")])
+    fresh.compare("Pod", [live("a", "6")], since=clock.time)
     clock.time += 100
-    fresh.compare("Pod", [])
+    fresh.compare("Pod", [], since=clock.time)
     assert fresh.behind_seconds("Pod") == 0
     fresh.heard("Pod", ("ns", "b"), "7")
     fresh.heard("Pod", ("ns", "b"), "8", gone=True)
-    fresh.compare("Pod", [])
+    clock.time += 1
+    fresh.compare("Pod", [], since=clock.time)
     assert fresh.behind_seconds("Pod") == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=40))
-def test_a_watch_that_tells_everything_sooner_or_later_is_never_judged_dead(
-    changes: list[tuple[str, bool, bool]],
-) -> None:
-    """Each step changes or deletes an object; its event is told now or at the end; lists come in between."""
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_event_that_overtakes_a_list_is_no_debt(gone: bool) -> None:
+    clock = Clock()
+    fresh = Freshness(["Pod"], clock=clock)
+    fresh.heard("Pod", ("ns", "a"), "5", listed=True)
+    clock.time += 1
+    since, snapshot = fresh.now(), [live("a", "5")]
+    clock.time += 1
+    fresh.heard("Pod", ("ns", "a"), "6", gone=gone)
+    fresh.heard("Pod", ("ns", "new"), "7")
+    fresh.compare("Pod", snapshot, since=since)
+    clock.time += 61
+    assert fresh.behind_seconds("Pod") == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["change", "delete", "tell", "list", "compare"]))))
+def test_a_watch_that_owes_nothing_is_never_judged_late(steps: list[tuple[str, str]]) -> None:
+    """Objects change, events are told late and in order, and a list is compared some time after it was asked for."""
     clock = Clock()
     fresh = Freshness(["Pod"], clock=clock)
     objects: dict[str, str] = {}
     late: list[tuple[str, str, bool]] = []
-    for number, (name, delete, now) in enumerate(changes):
+    listed: tuple[float, list[dict[str, object]]] | None = None
+    for number, (name, step) in enumerate(steps):
+        clock.time += 7
         version = str(number)
-        if delete:
-            objects.pop(name, None)
-        else:
+        if step == "change" or (step == "delete" and name in objects):
             objects[name] = version
-        late.append((name, version, delete))
-        if now:
+            late.append((name, version, step == "delete"))
+            if step == "delete":
+                del objects[name]
+        elif step == "tell":
             for told, at, gone in late:
                 fresh.heard("Pod", ("ns", told), at, gone=gone)
             late.clear()
-        clock.time += 7
-        fresh.compare("Pod", [live(n, v) for n, v in objects.items()])
-    for told, at, gone in late:
-        fresh.heard("Pod", ("ns", told), at, gone=gone)
-    fresh.compare("Pod", [live(n, v) for n, v in objects.items()])
-    assert fresh.behind_seconds("Pod") == 0
+        elif step == "list":
+            listed = (clock.time, [live(n, v) for n, v in objects.items()])
+        elif step == "compare" and listed is not None:
+            fresh.compare("Pod", listed[1], since=listed[0])
+            listed = None
+        if not late:
+            assert fresh.behind_seconds("Pod") == 0

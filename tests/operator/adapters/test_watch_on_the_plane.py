@@ -114,7 +114,7 @@ async def test_the_watch_is_fresh_by_what_a_live_list_shows(tmp_path: Path) -> N
         on.client.create(model_deployment())
         await heard.next_of(IRIS)
         live = on.client.list("ModelDeployment")
-        heard.freshness.compare("ModelDeployment", live)
+        heard.freshness.compare("ModelDeployment", live, since=heard.freshness.now())
         assert heard.freshness.behind_seconds("ModelDeployment") == 0
         assert heard.freshness.silent_seconds("ModelDeployment") is not None
 
