@@ -97,10 +97,14 @@ class VirtualClock:
 
 
 class Oracle:
-    """What must hold after every single change: traffic only for verified revisions, and never too few ready pods."""
+    """What must hold after every single change: traffic only for verified revisions, and never too few ready pods.
 
-    def __init__(self, client: LocalClient, promise: int | None) -> None:
+    Whether a revision is verified is asked of its containers, not of the status: the status is what is being judged.
+    """
+
+    def __init__(self, client: LocalClient, promise: int | None, shown: Callable[[str, str], str]) -> None:
         self._client = client
+        self._shown = shown
         self.promise = promise
         self.established = False
         self.verified: set[str] = set()
@@ -118,13 +122,15 @@ class Oracle:
             self._judge_capacity(str(change.type))
 
     def _remember(self, status: Obj) -> None:
-        stable = status.get("stable", {}).get("revision")
-        candidate = status.get("candidate", {})
-        if "verifiedAt" in candidate:
-            self.verified.add(candidate["revision"])
-        if stable:
-            # The core promotes only what it has just verified; verification and switch may share one status write.
-            self.verified.add(stable)
+        claimed = [role for role in (status.get("candidate", {}),) if "verifiedAt" in role]
+        claimed += [status["stable"]] if status.get("stable") else []
+        for role in claimed:
+            if role["revision"] in self.verified:
+                continue
+            missing = self._shown(role["revision"], role["version"])
+            if missing:
+                self.violations.append(f"version {role['version']} counts as verified, but {missing}")
+            self.verified.add(role["revision"])
 
     def _judge_selector(self, service: Obj) -> None:
         revision = service["spec"]["selector"].get("headgate.dev/revision")
@@ -176,7 +182,7 @@ class Operated:
         self.events = Recorder()
         self.interests = Followed()
         self.transport = InProcessTransport(plane.api)
-        self.oracle = Oracle(self.client, promise)
+        self.oracle = Oracle(self.client, promise, self._missing_evidence)
         self.key = Key(NAMESPACE, NAME)
         self.results: list[Result] = []
         self.restarts = 0
@@ -198,6 +204,23 @@ class Operated:
             clock=VirtualClock(),
             settings=Settings(server_image=self.image),
         )
+
+    def _missing_evidence(self, revision: str, version: str) -> str:
+        """What the pods of a revision have not shown of what a verified one must have shown; empty = nothing."""
+        labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": revision}
+        pods = [pod for pod in self.client.list("Pod", NAMESPACE, labels) if is_ready(pod)]
+        if len(pods) < self.object()["spec"]["replicas"]:
+            return f"only {len(pods)} pods are ready"
+        for pod in pods:
+            name, ip = pod["metadata"]["name"], pod["status"]["podIP"]
+            code, body = self.runtime.readyz(ip) or (0, {})
+            if (code, body.get("version"), body.get("revision")) != (200, version, revision):
+                return f"pod {name} does not serve it"
+            if version in self.registry.examples and ip not in self.probe.golden_asked:
+                return f"pod {name} was not asked for the golden prediction"
+        if version in self.registry.examples and version in self.probe.golden_fails:
+            return "its golden prediction fails"
+        return ""
 
     def _on_change(self, change: Change) -> None:
         if change.kind in {"ModelDeployment", "Deployment", "Pod", "Service", "EndpointSlice", "ConfigMap"}:
