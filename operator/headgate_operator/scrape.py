@@ -7,6 +7,7 @@ nothing: silence is never taken for a verdict on a model.
 import asyncio
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,11 @@ from headgate_operator.core.observed import (
 AT_ONCE = 32
 LOOK_SECONDS = 2.0
 GOLDEN_SECONDS = 15.0
-LARGEST = 16 * 1024 * 1024
+LARGEST_LOOK = 1024 * 1024
+LARGEST_PREDICTION = 8 * 1024 * 1024  # it is parsed between two renewals of the lease
+# What status can hold: a longer word of a pod would make the API server refuse the whole status, for ever.
+REASON = re.compile(r"[A-Za-z]{1,64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Busy, loading, going away or too slow just now: says nothing about the model.
 NO_VERDICT = frozenset({429, 502, 503, 504})
 
@@ -97,7 +102,7 @@ class PodProbe:
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=seconds),
                 ) as response:
-                    raw = await _read(response)
+                    raw = await _read(response, LARGEST_LOOK if body is None else LARGEST_PREDICTION)
                     told = {key.lower(): value for key, value in response.headers.items()}
             except TimeoutError:
                 raise NoAnswerError("no answer in time") from None
@@ -105,7 +110,7 @@ class PodProbe:
                 raise NoAnswerError(type(error).__name__) from None
         try:
             return Answer(response.status, told, json.loads(raw))
-        except ValueError:
+        except (ValueError, RecursionError):
             return Answer(response.status, told, None)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -118,12 +123,12 @@ class PodProbe:
         return self._session
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
     body = b""
-    while more := await response.content.read(LARGEST + 1 - len(body)):
+    while more := await response.content.read(largest + 1 - len(body)):
         body += more
-        if len(body) > LARGEST:
-            raise NoAnswerError("an answer of more than 16 MiB")
+        if len(body) > largest:
+            raise NoAnswerError(f"an answer of more than {largest // 1024**2} MiB")
     return body
 
 
@@ -133,12 +138,15 @@ def _readiness(answer: Answer) -> Readiness:
         return PodSilent(f"HTTP {answer.status}, but not of a headgate-server")
     if answer.status == 200 and body["ready"]:
         told = {key: str(body.get(key) or "") for key in ("model", "version", "revision", "digest", "golden")}
-        return PodReady(**told)
+        # No digest would be one that all pods agree on.
+        return PodReady(**told) if DIGEST.fullmatch(told["digest"]) else PodSilent("ready, but without a digest")
     if answer.status == 503 and not body["ready"]:
         # `permanent` is believed only where it is said plainly: it rejects a revision at once.
         permanent = body.get("permanent") is True
         message = str(body.get("message") or "")[:1024]
-        return PodNotReady(reason=str(body.get("reason") or "Unknown"), permanent=permanent, message=message)
+        reason = str(body.get("reason") or "Unknown")
+        reason = reason if REASON.fullmatch(reason) else "Unknown"
+        return PodNotReady(reason=reason, permanent=permanent, message=message)
     return PodSilent(f"HTTP {answer.status} contradicts its body")
 
 
@@ -151,7 +159,7 @@ def _counters(answer: Answer) -> Counters | None:
             open_connections=int(body["open_connections"]),
             last_request_age_seconds=None if age is None else float(age),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -172,14 +180,15 @@ def _golden(answer: Answer, version: str) -> Golden:
 
 def _finite(value: Any) -> bool:
     """null stands for a number that JSON cannot write: NaN or infinity."""
-    match value:
-        case None:
-            return False
-        case float():
-            return math.isfinite(value)
-        case list():
-            return all(_finite(item) for item in value)
-        case dict():
-            return all(_finite(item) for item in value.values())
-        case _:
-            return True
+    left = [value]  # not by recursion: a model decides how deeply its answer is nested
+    while left:
+        match left.pop():
+            case None:
+                return False
+            case float(number) if not math.isfinite(number):
+                return False
+            case list(items):
+                left.extend(items)
+            case dict(items):
+                left.extend(items.values())
+    return True

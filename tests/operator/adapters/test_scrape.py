@@ -29,6 +29,8 @@ READY = {
     "golden": "passed",
 }
 
+INFINITE = '{"in_flight": Infinity, "open_connections": 0, "last_request_age_seconds": null}'
+
 
 class Pod:
     def __init__(self, api: TinyApi, probe: PodProbe) -> None:
@@ -83,6 +85,9 @@ async def test_permanent_is_believed_only_where_it_is_said_plainly(pod: Pod) -> 
         (302, READY),
         (500, {"error": "x"}),
         (404, [1]),
+        (200, {**READY, "digest": ""}),
+        (200, {**READY, "digest": "d" * 100}),
+        (503, "[" * 200_000),
     ],
 )
 async def test_anything_else_is_silence(pod: Pod, status: int, body: Any) -> None:
@@ -104,7 +109,9 @@ async def test_counters_tell_what_draining_needs(pod: Pod, age: float | None) ->
     assert counters == Counters(in_flight=2, open_connections=5, last_request_age_seconds=age)
 
 
-@pytest.mark.parametrize("body", [{}, {"in_flight": 0}, [], {"in_flight": "x", "open_connections": 0}, "text"])
+@pytest.mark.parametrize(
+    "body", [{}, {"in_flight": 0}, [], {"in_flight": "x", "open_connections": 0}, "text", INFINITE]
+)
 async def test_counters_that_are_not_ours_count_for_nothing(pod: Pod, body: Any) -> None:
     assert await pod.says(200, body).probe.counters(pod.address) is None
 
@@ -128,6 +135,8 @@ async def test_the_golden_request_is_the_example_as_it_was_logged(pod: Pod) -> N
         (200, '{"predictions": {"a": [1, -Infinity]}}', "3"),
         (200, {"something": "else"}, "3"),
         (200, "[1]", "3"),
+        (200, "[" * 200_000, "3"),
+        (200, '{"predictions": ' + "[" * 900 + "NaN" + "]" * 900 + "}", "3"),
     ],
 )
 async def test_a_wrong_answer_fails_the_golden(pod: Pod, status: int, body: Any, version: str) -> None:
@@ -143,3 +152,9 @@ async def test_a_pod_that_cannot_answer_now_gives_no_verdict(pod: Pod, status: i
 async def test_an_answer_without_a_version_fails_the_golden(pod: Pod) -> None:
     pod.says(200, {"predictions": [1]})
     assert isinstance(await pod.probe.golden(pod.address, b"{}", version="3"), GoldenFailed)
+
+
+@pytest.mark.parametrize("reason", ["R" * 65, "two words", "", None, 7])
+async def test_a_reason_that_status_cannot_hold_is_unknown(pod: Pod, reason: Any) -> None:
+    pod.says(503, {"ready": False, "reason": reason, "permanent": True, "message": "no"})
+    assert await pod.probe.readiness(pod.address) == PodNotReady(reason="Unknown", permanent=True, message="no")
