@@ -19,9 +19,9 @@ from headgate_operator.registry.facts import Question
 from headgate_operator.registry.rest import NotFoundError, RegistryError, Rest
 
 MODELS_A_PAGE = "1000"
-VERSIONS_A_PAGE = "5000"
+VERSIONS_A_PAGE = "1000"
 LARGEST_EXAMPLE = 8 * 1024 * 1024
-LARGEST_MLMODEL = 1024 * 1024
+LARGEST_MLMODEL = 128 * 1024
 AT_ONCE = 4
 
 
@@ -69,8 +69,10 @@ class Asking:
             raise RegistryError(Reason.VERSION_NOT_FOUND, f"{name} version {version} is no longer what it was")
         try:
             raw = await self._rest.artifact(name, version, "MLmodel", credentials, largest=LARGEST_MLMODEL)
-            path = facts.serving_example_path(yaml.safe_load(raw))
-        except (NotFoundError, yaml.YAMLError, UnicodeDecodeError):
+            # Beside the loop: a long one takes seconds, and a lease must be renewed meanwhile. Not by the C loader: a
+            # deeply nested file ends the whole process there, and is an error here.
+            path = facts.serving_example_path(await asyncio.to_thread(yaml.safe_load, raw))
+        except (NotFoundError, yaml.YAMLError, *facts.STRANGE):
             message = f"MLmodel of {name} version {version} cannot be read"
             raise RegistryError(Reason.REGISTRY_UNREACHABLE, message) from None
         if path is None:
@@ -90,7 +92,10 @@ class Asking:
             models[str(model.get("name"))] = model
         query = {"filter": names, "max_results": VERSIONS_A_PAGE, "order_by": "version_number DESC"}
         for version in await self._pages("model-versions/search", "model_versions", query, credentials):
-            identity = self._identity(version)
+            try:
+                identity = facts.identity_of(self._rest.uri, version)
+            except facts.STRANGE:
+                continue  # asked for by itself if anybody wants it: one strange version is no trouble of the others
             identities[identity.name, identity.version] = identity
         return facts.found(questions, models, identities)
 
@@ -117,7 +122,10 @@ class Asking:
             model = await self._model(name, credentials)
         except NotFoundError:
             return Unresolved(Reason.MODEL_NOT_FOUND, f"the registry has no model {name}")
-        number = facts.aliases_of(model).get(alias)
+        try:
+            number = facts.aliases_of(model).get(alias)
+        except facts.STRANGE:
+            raise self._strange() from None
         if number is None:
             return Unresolved(Reason.ALIAS_NOT_FOUND, f"model {name} has no alias {alias}")
         try:
@@ -150,7 +158,7 @@ class Asking:
     def _identity(self, version: Any) -> Identity:
         try:
             return facts.identity_of(self._rest.uri, version)
-        except (KeyError, TypeError, ValueError):
+        except facts.STRANGE:
             raise self._strange() from None
 
     def _strange(self) -> RegistryError:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headgate_operator.api.model import ByAlias, ByVersion, Identity, ModelRef
+from headgate_operator.api.text import keepable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES_A_QUESTION = 200
@@ -18,6 +19,10 @@ FILTER_LENGTH = 3000  # some servers and proxies refuse request lines of 4 KiB
 # MLflow evaluates an IN list as a Python literal: a quote or a backslash in one tenant's name would break, or change,
 # the question for everybody else's. Such names are asked for one by one.
 PLAIN_NAME = re.compile(r"[^'\"\\\x00-\x1f]+")
+
+# Whatever a registry answers in another form than MLflow's raises one of these, and nothing else.
+STRANGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+LONGEST = {"name": 256, "version": 19, "source": 4096, "run_id": 256}  # what status can hold
 
 Question = tuple[str, ModelRef]
 Json = Mapping[str, Any]
@@ -47,15 +52,17 @@ def aliases_of(model: Json) -> dict[str, str]:
 
 
 def identity_of(registry: str, version: Json) -> Identity:
-    """Raises KeyError, TypeError or ValueError where the answer is not what MLflow answers."""
+    """Raises one of STRANGE where the answer is not what MLflow answers."""
+    if any(len(str(version.get(key) or "")) > longest for key, longest in LONGEST.items()):
+        raise ValueError("longer than anything of MLflow's")
     return Identity(
         registry=registry,
-        name=str(version["name"]),
+        name=keepable(str(version["name"])),
         version=str(int(version["version"])),
-        source=str(version.get("source") or ""),
+        source=keepable(str(version.get("source") or "")),
         # Not fromtimestamp(ms / 1000): a float would lose the last digit now and then.
         created_at=EPOCH + timedelta(milliseconds=int(version["creation_timestamp"])),
-        run_id=str(version.get("run_id") or ""),
+        run_id=keepable(str(version.get("run_id") or "")),
     )
 
 
@@ -69,7 +76,10 @@ def found(
             case ByVersion(version):
                 number: str | None = version
             case ByAlias(alias):
-                number = aliases_of(models.get(name, {})).get(alias)
+                try:
+                    number = aliases_of(models.get(name, {})).get(alias)
+                except STRANGE:
+                    number = None
         if number is not None and (identity := identities.get((name, number))) is not None:
             answers[name, ref] = identity
     return answers

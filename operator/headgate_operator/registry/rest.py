@@ -19,7 +19,7 @@ from headgate_operator.registry.egress import GuardedResolver
 
 API = "/api/2.0/mlflow/"
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
-LARGEST = 32 * 1024 * 1024
+LARGEST = 8 * 1024 * 1024  # it is parsed between two renewals of the lease
 REJECTED_HOST = "Invalid Host header"
 
 
@@ -53,7 +53,7 @@ class Rest:
         raw = await self._get(f"{API}{path}", query, credentials, largest=LARGEST)
         try:
             parsed = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = None
         if not isinstance(parsed, dict):
             raise self._unreachable("answers, but not as an MLflow registry")
@@ -121,7 +121,7 @@ class Rest:
 def _error_code(body: bytes) -> str:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(parsed.get("error_code", "")) if isinstance(parsed, dict) else ""
 
