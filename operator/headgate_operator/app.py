@@ -7,6 +7,7 @@ standby never begins while a pass of ours is under way.
 
 import asyncio
 import logging
+import math
 import platform
 import signal
 import sys
@@ -53,6 +54,9 @@ class Alone:
     def may_write(self) -> bool:
         return True
 
+    def write_seconds(self) -> float:
+        return math.inf
+
 
 def steady() -> float:
     """Seconds that also pass while the machine sleeps: a lease runs out meanwhile."""
@@ -75,7 +79,7 @@ class App:
         unfenced = Kube(transport, counted=self.metrics.called)
         self.elector = self._elector(unfenced) if options.leader_elect else None
         self.leading: Elector | Alone = self.elector or Alone()
-        self.kube = Kube(transport, may_write=self.leading.may_write, counted=self.metrics.called)
+        self.kube = Kube(transport, write_seconds=self.leading.write_seconds, counted=self.metrics.called)
         self.queue: WorkQueue[Key] = WorkQueue(clock=self._loop.time)
         self.freshness = Freshness(WATCHED, clock=self._loop.time)
         self.probe = PodProbe()

@@ -7,6 +7,7 @@ caller does about them. Nothing here decides anything.
 
 import asyncio
 import json
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -177,8 +178,8 @@ async def connect(kubeconfig: str | None) -> ClientTransport:
 # --- the door -------------------------------------------------------------------------------------------------------
 
 
-def _always() -> bool:
-    return True
+def _always() -> float:
+    return math.inf
 
 
 def _ignore(verb: str, kind: str, status: int) -> None:
@@ -186,17 +187,18 @@ def _ignore(verb: str, kind: str, status: int) -> None:
 
 
 class Kube:
-    """See `ports.Kube`. `may_write` is asked before each write: false means that we may not lead any longer."""
+    """See `ports.Kube`. `write_seconds` says before each write how long it may take; 0 = we lead no longer."""
 
     def __init__(
         self,
         transport: Transport,
         *,
-        may_write: Callable[[], bool] = _always,
+        write_seconds: Callable[[], float] = _always,
         counted: Callable[[str, str, int], None] = _ignore,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._transport, self._may_write, self._counted, self._timeout = transport, may_write, counted, timeout
+        self._transport, self._counted, self._timeout = transport, counted, timeout
+        self._write_seconds = write_seconds
 
     async def get(self, kind: str, namespace: str, name: str) -> Obj | None:
         reply = await self._call("get", kind, "GET", KINDS[kind].path(namespace, name))
@@ -248,8 +250,8 @@ class Kube:
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
         }
-        self._fence()
-        reply = await self._call("delete", kind, "DELETE", KINDS[kind].path(namespace, name), body=options)
+        path = KINDS[kind].path(namespace, name)
+        reply = await self._call("delete", kind, "DELETE", path, body=options, seconds=self._fence())
         if reply.status != 404:
             _expect(reply)
 
@@ -266,15 +268,19 @@ class Kube:
     ) -> Obj:
         kind, meta = obj["kind"], obj["metadata"]
         path = KINDS[kind].path(meta["namespace"], meta["name"] if named else "", sub)
-        self._fence()
-        reply = await self._call(verb, kind, method, path, query=query, body=obj, content_type=content_type)
+        reply = await self._call(
+            verb, kind, method, path, query=query, body=obj, content_type=content_type, seconds=self._fence()
+        )
         if _object_is_missing(reply, KINDS[kind].plural):
             raise ConflictError(f"{kind} {meta['name']} was deleted meanwhile")
         return _complete(_expect(reply), kind)
 
-    def _fence(self) -> None:
-        if not self._may_write():
+    def _fence(self) -> float:
+        """Seconds that a write may take."""
+        left = self._write_seconds()
+        if left <= 0:
             raise UnavailableError("not the leader: nothing is written")
+        return min(self._timeout, left)
 
     async def _call(
         self,
@@ -286,13 +292,15 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: Obj | None = None,
         content_type: str = JSON,
+        seconds: float | None = None,
     ) -> Reply:
+        seconds = self._timeout if seconds is None else seconds
         sent = self._transport.request(
-            method, path, query=query or {}, content_type=content_type, body=body, timeout=self._timeout
+            method, path, query=query or {}, content_type=content_type, body=body, timeout=seconds
         )
         status = 0
         try:
-            reply = await _within(self._timeout + 1, sent)
+            reply = await _within(seconds + 1, sent)
             status = reply.status
         except (TransportError, OSError) as error:  # TimeoutError is an OSError
             raise UnavailableError(f"{method} {path}: {str(error) or type(error).__name__}") from error

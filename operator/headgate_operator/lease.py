@@ -4,6 +4,8 @@ Silence is measured by our own steady clock since we last saw the record change,
 clocks, so a wrong wall clock on either side cannot make two leaders. A renewal counts from before its request was
 sent: whatever the others saw, they saw it later. No fencing exists in Kubernetes; preconditions on every write are
 the fence, and `may_write` keeps the window small: it turns false at the renew deadline, before anyone may take over.
+A write begun before may take `write_seconds`, no longer: we stop waiting for it before another may lead. Only a server
+that carries out what its client has given up can still be later than that.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from headgate_operator.ports import ConflictError, Key, Obj
 log = logging.getLogger(__name__)
 
 KIND = "Lease"
+WRITE_MARGIN = 2.0  # between the end of a leader's last write and another's first
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,12 @@ class Elector:
     def may_write(self) -> bool:
         """Whether a write may be started now."""
         return self._renewed_at is not None and self._clock() - self._renewed_at < self._timing.renew_deadline
+
+    def write_seconds(self) -> float:
+        """How long a write that is started now may take, to end before another may lead; 0 = it must not be started."""
+        if self._renewed_at is None or not self.may_write():
+            return 0.0
+        return self._timing.duration - WRITE_MARGIN - (self._clock() - self._renewed_at)
 
     async def acquire(self) -> None:
         """Returns when the lease is ours, however long that takes."""

@@ -298,7 +298,7 @@ async def test_no_call_lasts_longer_than_its_timeout_even_over_a_transport_that_
 
 
 async def test_nothing_is_written_by_a_process_that_may_not_lead_but_reading_goes_on() -> None:
-    async with door(may_write=lambda: False) as (kube, api):
+    async with door(write_seconds=lambda: 0.0) as (kube, api):
         api.say(Said(200, {"metadata": {}, "items": []}))
         for _, call in enumerate(REQUESTS):
             method = call[1][0]

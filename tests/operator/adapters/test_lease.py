@@ -310,3 +310,18 @@ async def test_one_of_many_leads_and_when_it_goes_exactly_one_other_follows() ->
             assert not any(t.done() for e, t in running.items() if e is not leader)
             del running[leader]
             await leader.release()
+
+
+@pytest.mark.looptime
+async def test_a_leaders_last_write_ends_before_another_may_lead() -> None:
+    record, loop = Record(), asyncio.get_running_loop()
+    one = elector(record, "one")
+    assert one.write_seconds() == 0
+    began = loop.time()
+    await one.acquire()
+    for _ in range(20):
+        left = one.write_seconds()
+        assert (left > 1) == one.may_write()
+        # The door gives a transport that does not keep its own time one second more.
+        assert left == 0 or loop.time() + left + 1 - began < Timing().duration
+        await asyncio.sleep(1)
