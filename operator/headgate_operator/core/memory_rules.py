@@ -8,6 +8,7 @@ from headgate_operator.api.status import HistoryEntry, ModelStatus, Outcome, Sta
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.observed import Resolved
 from headgate_operator.core.quarantine import trim
+from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.view import View
 from headgate_operator.core.wanted import wanted
@@ -33,11 +34,10 @@ def _digest(view: View, status: Status) -> str | None:
 
 def adopt(view: View, status: Status) -> Status:
     """Status was lost (a restore, an orphaned delete): what the public Service selects is stable."""
-    public = view.children.public
-    if status.stable or status.candidate or status.rollout or public is None or public.revision is None:
+    if status.stable is not None or view.children.awaiting_collection:
         return status
-    revision = view.revision(public.revision)
-    if revision is None or view.deployment(public.revision) is None or view.hindered:
+    revision = _serving_unknown_to_status(view, status)
+    if revision is None:
         return status
     stable = Stable(
         revision=revision.hash,
@@ -58,6 +58,23 @@ def adopt(view: View, status: Status) -> Status:
     )
     history = (*status.history, entry)[-view.policy.history_limit :]
     return replace(status, stable=stable, history=history)
+
+
+def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
+    """Never the candidate: it would get traffic unverified, only because somebody edited a selector."""
+    public = view.children.public
+    if public is None:
+        return None
+    name = public.revision if public.revision is not None else _only_ready(view)
+    if name is None or view.deployment(name) is None or (status.candidate and status.candidate.revision == name):
+        return None
+    asked = wanted(view, status).asked  # stands in for a stored revision that was lost together with the status
+    return view.revision(name) or (asked if asked is not None and asked.hash == name else None)
+
+
+def _only_ready(view: View) -> str | None:
+    ready = [name for name in view.children.deployments if view.ready_pods(name) > 0]
+    return ready[0] if len(ready) == 1 else None
 
 
 def forget_what_is_over(view: View, status: Status) -> Status:

@@ -14,7 +14,7 @@ from typing import Any
 from headgate_operator import contract
 from headgate_operator.api.status import Status
 from headgate_operator.core.drift import covers, drifted, owned
-from headgate_operator.core.render import Obj, preview_name, public_revision, render, service_labels
+from headgate_operator.core.render import Obj, never_served, preview_name, public_revision, render, service_labels
 from headgate_operator.core.view import View
 
 
@@ -150,10 +150,17 @@ def _superfluous(view: View, status: Status, live: Live, kept: set[tuple[str, st
         if (kind, name) in kept:
             continue
         revision = obj["metadata"].get("labels", {}).get(contract.LABEL_REVISION, "")
-        unneeded = kind == "Deployment" and revision not in roles and not _serves(view, status, obj)
+        unneeded = kind == "Deployment" and revision not in roles and _expendable(view, status, obj)
         if unneeded or (kind, name) == ("Service", preview_name(view.name)):
             yield _delete(obj)
     yield from _old_revisions(view, live, roles)
+
+
+def _expendable(view: View, status: Status, deployment: Mapping[str, Any]) -> bool:
+    """Without a stable revision, or with a stranger among ours, too little is known to delete what may serve."""
+    if view.children.conflict or (status.stable is None and not never_served(status, _revision(deployment))):
+        return False
+    return not _serves(view, status, deployment)
 
 
 def _old_revisions(view: View, live: Live, roles: set[str]) -> Iterable[Write]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from headgate_operator import contract
 from headgate_operator.api.spec import DEFAULT_PORT
-from headgate_operator.api.status import Candidate, Previous, Stable, Status
+from headgate_operator.api.status import Candidate, Outcome, Previous, Stable, Status
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.stored import revision_data
@@ -125,7 +125,18 @@ def public_revision(view: View, status: Status) -> str:
     live = view.children.public.revision if view.children.public else None
     if live is None or live == target or (status.candidate is not None and live == status.candidate.revision):
         return target
+    if status.stable is None and view.deployment(live) is not None and not never_served(status, live):
+        return live  # status has forgotten what serves: a moment without ready pods is no reason to cut it off for good
     return live if view.ready_pods(live) > 0 and view.ready_pods(target) == 0 else target
+
+
+_WITHOUT_TRAFFIC = {Outcome.FIRST_ROLLOUT_FAILED, Outcome.CANCELLED, Outcome.SUPERSEDED}
+
+
+def never_served(status: Status, revision: str) -> bool:
+    """History says so. What history does not speak of may well serve: the status can have been lost."""
+    outcomes = {entry.outcome for entry in status.history if entry.to_revision == revision}
+    return bool(outcomes) and outcomes <= _WITHOUT_TRAFFIC
 
 
 def preview_service(view: View, candidate: Candidate) -> Obj:
