@@ -36,7 +36,8 @@ def test_the_tour_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
     tour = steps()
     assert 6 <= len(tour) <= 20
     script = tmp_path / "tour.sh"
-    marked = [f'echo "@@ {number}"\n{command}' for number, (command, _) in enumerate(tour)]
+    # The empty line first: not every command ends its last line.
+    marked = [f'echo; echo "@@ {number}"\n{command}' for number, (command, _) in enumerate(tour)]
     script.write_text("set -euo pipefail\n" + "\n".join(marked) + "\n", encoding="utf-8")
     state = tmp_path / "state"
     environment = {
