@@ -110,14 +110,7 @@ def promote(view: View, status: Status, candidate: Candidate) -> Status:
     """The switch: from now on the public Service shall select the candidate. It ends when endpoints say so."""
     return replace(
         status,
-        stable=Stable(
-            revision=candidate.revision,
-            version=candidate.version,
-            identity=candidate.identity,
-            deployment=candidate.deployment,
-            digest=candidate.digest,
-            restarts=view.restarts(candidate.revision),
-        ),
+        stable=_as_stable(candidate, view),
         previous=_as_previous(status.stable, view) if status.stable else None,
         candidate=None,
         rollout=replace(_switching(view, status), phase=Phase.SWITCHING, outcome=Outcome.PROMOTED, decided_at=view.now),
@@ -152,14 +145,7 @@ def switch_back(
     rollout = under_way or _new_switch(view, status, reason, previous.revision, previous.version)
     return replace(
         status,
-        stable=Stable(
-            revision=previous.revision,
-            version=previous.version,
-            identity=previous.identity,
-            deployment=previous.deployment,
-            digest=previous.digest,
-            restarts=view.restarts(previous.revision),
-        ),
+        stable=_as_stable(previous, view),
         previous=_as_previous(stable, view),
         rollout=replace(rollout, phase=Phase.SWITCHING, outcome=outcome, decided_at=view.now, message=message[:512]),
     )
@@ -178,6 +164,17 @@ def _new_switch(view: View, status: Status, reason: RolloutReason, revision: str
         to=version,
         from_revision=stable.revision if stable else None,
         to_revision=revision,
+    )
+
+
+def _as_stable(role: Candidate | Previous, view: View) -> Stable:
+    return Stable(
+        revision=role.revision,
+        version=role.version,
+        identity=role.identity,
+        deployment=role.deployment,
+        digest=role.digest,
+        restarts=view.restarts(role.revision),
     )
 
 
