@@ -18,6 +18,7 @@ from headgate_operator.api.spec import (
     RegistrySpec,
     RolloutSpec,
     ServiceSpec,
+    ServiceType,
     ServingSpec,
     Spec,
     Strategy,
@@ -104,7 +105,11 @@ def _rollout(rollout: Reader) -> RolloutSpec:
 
 
 def _service(service: Reader) -> ServiceSpec:
+    kind = service.text("type")
+    if kind is not None and kind not in set(ServiceType):
+        raise service.error("type", f"must be one of {', '.join(ServiceType)}")
     return ServiceSpec(
+        type=None if kind is None else ServiceType(kind),
         port=service.integer("port", low=1, high=65535),
         annotations=service.texts("annotations"),
         labels=service.texts("labels"),
@@ -144,6 +149,7 @@ def spec_to_dict(spec: Spec) -> dict[str, Any]:
             },
             "traffic": {
                 "service": {
+                    "type": None if spec.service.type is None else str(spec.service.type),
                     "port": spec.service.port,
                     "annotations": spec.service.annotations,
                     "labels": spec.service.labels,

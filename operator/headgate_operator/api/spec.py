@@ -55,8 +55,15 @@ class RolloutSpec:
     history_limit: int | None = None
 
 
+class ServiceType(StrEnum):
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
+    type: ServiceType | None = None
     port: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 from headgate_operator import contract
+from headgate_operator.api.spec import ServiceType
 from headgate_operator.api.status import Status
 from headgate_operator.core.drift import covers, drifted, owned
 from headgate_operator.core.render import Obj, never_served, preview_name, public_revision, render, service_labels
@@ -23,7 +24,7 @@ class Purpose(Enum):
 
     SERVING = auto()
     CANDIDATE = auto()  # has no public traffic: must never hold up the repair of what has
-    METADATA = auto()  # the user's labels and annotations of the public Service
+    DRESS = auto()  # the user's labels, annotations and type of the public Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,8 @@ def _apply(view: View, status: Status, obj: Obj, live: Mapping[str, Any] | None)
     if live is None:
         return Apply(obj, force=False, purpose=purpose)
     if _key(obj) == ("Service", view.name):
-        if covers(live["spec"], obj["spec"]):
-            purpose = Purpose.METADATA
+        if covers(live["spec"], {**obj["spec"], "type": _type_as_before(obj, live)}):
+            purpose = Purpose.DRESS
         else:
             obj = _dressed_as_before(view, obj, live)
     seen = {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
@@ -113,12 +114,19 @@ def _of_the_candidate(view: View, status: Status, obj: Obj) -> bool:
 
 
 def _dressed_as_before(view: View, service: Obj, live: Mapping[str, Any]) -> Obj:
-    """The selector moves without the user's new labels and annotations: refused, they would hold up every rollback.
-    They follow on the next pass, in a write of their own."""
+    """The selector moves without the user's new labels, annotations and type: refused (a quota knows node ports, a
+    policy labels), they would hold up every rollback. They follow on the next pass, in a write of their own."""
     labels, annotations = (_as_set_before(live, field) for field in ("labels", "annotations"))
     metadata = {key: value for key, value in service["metadata"].items() if key != "annotations"}
     metadata["labels"] = {**labels, **service_labels(view)}
-    return {**service, "metadata": metadata | ({"annotations": annotations} if annotations else {})}
+    spec = {**service["spec"], "type": _type_as_before(service, live)}
+    return {**service, "spec": spec, "metadata": metadata | ({"annotations": annotations} if annotations else {})}
+
+
+def _type_as_before(service: Obj, live: Mapping[str, Any]) -> str:
+    """A type that a ModelDeployment cannot ask for is somebody's edit, under which nobody may be reached at all."""
+    before = live["spec"].get("type")
+    return str(before if before in set(ServiceType) else service["spec"]["type"])
 
 
 def _as_set_before(live: Mapping[str, Any], field: str) -> dict[str, str]:

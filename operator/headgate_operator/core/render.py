@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate_operator import contract
-from headgate_operator.api.spec import DEFAULT_PORT
+from headgate_operator.api.spec import DEFAULT_PORT, ServiceType
 from headgate_operator.api.status import Candidate, Outcome, Previous, Stable, Status
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
@@ -116,6 +116,7 @@ def public_service(view: View, status: Status) -> Obj:
         annotations=service.annotations,
         revision=public_revision(view, status),
         port=service.port or DEFAULT_PORT,
+        kind=service.type or ServiceType.CLUSTER_IP,
     )
 
 
@@ -159,7 +160,14 @@ def selector(name: str, revision: str) -> dict[str, str]:
 
 
 def _service(
-    view: View, *, name: str, labels: Mapping[str, str], annotations: Mapping[str, str], revision: str, port: int
+    view: View,
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    revision: str,
+    port: int,
+    kind: ServiceType = ServiceType.CLUSTER_IP,
 ) -> Obj:
     return {
         "apiVersion": "v1",
@@ -172,7 +180,7 @@ def _service(
             "ownerReferences": [owner_reference(view)],
         },
         "spec": {
-            "type": "ClusterIP",
+            "type": str(kind),
             "selector": selector(view.name, revision),
             "ports": [{"name": contract.PORT_NAME, "port": port, "protocol": "TCP", "targetPort": contract.PORT_NAME}],
         },

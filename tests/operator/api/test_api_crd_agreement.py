@@ -70,7 +70,7 @@ _FULL: dict[str, Any] = {
         "keepWarm": "1h",
         "historyLimit": 4,
     },
-    "traffic": {"service": {"port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
+    "traffic": {"service": {"type": "NodePort", "port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
     "paused": True,
 }
 

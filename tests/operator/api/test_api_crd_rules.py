@@ -65,6 +65,7 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
         ({"rollout": {"progressDeadline": "0s"}}, "from 1s to 720h"),
         ({"rollout": {"historyLimit": 0}}, "spec.rollout.historyLimit"),
         ({"traffic": {"service": {"port": 70000}}}, "spec.traffic.service.port"),
+        ({"traffic": {"service": {"type": "ExternalName"}}}, "spec.traffic.service.type"),
         ({"traffic": {"service": {"labels": {"headgate.dev/x": "y"}}}}, "choose others"),
         ({"traffic": {"service": {"labels": {"team": "a b"}}}}, "spec.traffic.service.labels"),
         ({"traffic": {"service": {"labels": {"team": "-a"}}}}, "spec.traffic.service.labels"),

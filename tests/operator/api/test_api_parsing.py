@@ -64,6 +64,7 @@ def test_a_version_is_a_reference_of_its_own_kind() -> None:
         ({"rollout": {"keepWarm": "-1s"}}, "spec.rollout.keepWarm"),
         ({"rollout": {"historyLimit": 0}}, "spec.rollout.historyLimit"),
         ({"traffic": {"service": {"port": 0}}}, "spec.traffic.service.port"),
+        ({"traffic": {"service": {"type": "ExternalName"}}}, "spec.traffic.service.type"),
         ({"traffic": {"service": {"labels": {"a": 1}}}}, "spec.traffic.service.labels.a"),
         ({"traffic": []}, "spec.traffic"),
     ],

@@ -98,6 +98,21 @@ async def test_service_annotations_that_the_user_takes_away_go() -> None:
         assert world.status()["url"].endswith(":81")
 
 
+async def test_the_type_of_the_service_is_the_users_and_a_change_by_hand_is_put_back() -> None:
+    async with operated() as world:
+        world.create(traffic={"service": {"type": "NodePort"}})
+        await world.established("1")
+
+        def kind() -> str:
+            return str((world.client.get("Service", NAMESPACE, NAME) or {})["spec"]["type"])
+
+        assert kind() == "NodePort"
+        world.client.patch_merge("Service", NAMESPACE, NAME, {"spec": {"type": "ClusterIP"}})
+        await world.until(lambda: kind() == "NodePort")
+        world.edit({"traffic": {"service": {"type": None}}})
+        await world.until(lambda: kind() == "ClusterIP")
+
+
 async def test_an_upgraded_operator_with_another_default_image_restarts_nothing() -> None:
     async with operated() as world:
         await settled(world)

@@ -205,3 +205,21 @@ async def test_labels_that_are_refused_do_not_hold_up_a_rollback() -> None:
         await world.established("1")
         world.transport.before = lambda _call: None
         await world.until(lambda: "team" in (world.client.get("Service", NAMESPACE, NAME) or {})["metadata"]["labels"])
+
+
+async def test_a_node_port_that_is_refused_does_not_hold_up_a_rollback() -> None:
+    async with operated() as world:
+        await on_two(world)
+
+        def no_node_port(call: Call) -> Reply | None:
+            asked = ((call.body or {}).get("spec") or {}).get("type")
+            refused = call.writes and call.path.endswith(f"/services/{NAME}") and asked == "NodePort"
+            return refusal(403, "Forbidden", "exceeded quota: services.nodeports=1") if refused else None
+
+        world.transport.before = no_node_port
+        world.edit({"traffic": {"service": {"type": "NodePort"}}})
+        await asyncio.sleep(30)
+        world.order("undo")
+        await world.established("1")
+        world.transport.before = lambda _call: None
+        await world.until(lambda: (world.client.get("Service", NAMESPACE, NAME) or {})["spec"]["type"] == "NodePort")
