@@ -35,6 +35,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "headgate.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- /* `--set image.tag=20261121` is a number, and a large one would be printed as 2.0261121e+07. */ -}}
+{{- if not (kindIs "string" $tag) }}{{ $tag = int64 $tag }}{{ end -}}
 {{- .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
