@@ -1,11 +1,13 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install install-demo demo test lint format check requirements clean
+.PHONY: cluster-up cluster-test cluster-down kind-test kind-down workflows
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+TESTBED := tests/cluster/testbed/testbed
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -38,20 +40,41 @@ install-demo: $(VENV)/.demo  ## Install what the demo needs into .venv
 demo: install-demo  ## Deploy, promote and roll back real models under live traffic (ARGS="--keep", ARGS="--report FILE")
 	@$(BIN)/headgate demo $(ARGS)
 
-test: install  ## Run all tests (ARGS="-k name" to choose)
-	@$(BIN)/python -m pytest $(ARGS)
+test: install  ## Run the tests that need no cluster, in parts by area (ARGS="-k name" to choose)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(BIN)/python tests/parts.py unit)
 
-lint: install  ## Formatting, lint, types, layers
+cluster-up: install  ## A real Kubernetes with our images (root; the first time about 10 minutes)
+	@tests/cluster/up testbed
+
+cluster-test: cluster-up workflows  ## Conformance, chart and delivery on the real Kubernetes; it stays up (ARGS="-k name")
+	@HEADGATE_HELM="$$($(TESTBED) program helm)" $(BIN)/python tests/parts.py cluster $(ARGS)
+
+cluster-down:  ## End it: no process, mount, interface or control group is left
+	@$(TESTBED) down
+
+kind-test: install  ## The same on kind, with three workers (needs Docker)
+	@tests/cluster/up kind
+	@HEADGATE_CLUSTER=kind HEADGATE_HELM="$$(command -v helm || $(TESTBED) program helm)" \
+	  $(BIN)/python tests/parts.py cluster $(ARGS)
+
+kind-down:  ## End the kind cluster
+	@"$$(command -v kind || $(TESTBED) program kind)" delete cluster --name headgate
+
+workflows:  ## Lint the GitHub workflows with actionlint
+	@$(TESTBED) build actionlint && "$$($(TESTBED) program actionlint)" .github/workflows/*.yml
+
+lint: install  ## Formatting, lint, types, layers, shell scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck -x .ci/run tests/cluster/up $(TESTBED) tests/cluster/testbed/lib/*.sh
 
 format: install  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-check: lint test  ## What CI runs
+check: lint test  ## What CI runs first; then cluster-test
 
 EXTRAS := operator server cli local demo
 EXPORT := --quiet --no-default-groups --no-emit-project --no-header --no-annotate

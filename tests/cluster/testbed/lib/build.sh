@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Programs: Go modules built once and kept under the hash of what they are made from; etcd taken out of a Debian package.
 
-MODULES="kube coredns helm actionlint"
+MODULES="kube coredns helm actionlint kind"
 
 # The programs a module gives, and how it is built.
 module_programs() {

@@ -16,22 +16,7 @@ start_etcd() {
   wait_for 60 etcd "etcd answers" in_node curl -fs http://127.0.0.1:2379/health
 }
 
-# Who did what: every request of a service account that is not one of the control plane's own. What an operator really
-# asks for is the measure of what its role may grant.
-audit_policy() {
-  cat <<'Y'
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
-- {level: Metadata, userGroups: ["system:serviceaccounts"]}
-- {level: None}
-Y
-}
-
 start_kube-apiserver() {
-  audit_policy >"$CONF/audit-policy.yaml"
   # shellcheck disable=SC2086 # extra flags are words
   start kube-apiserver "$BIN/kube-apiserver" --advertise-address="$NODE_IP" --bind-address=0.0.0.0 --secure-port=6443 \
     --etcd-servers=http://127.0.0.1:2379 --service-cluster-ip-range="$SVC_CIDR" --service-node-port-range=30000-32767 \
@@ -45,7 +30,7 @@ start_kube-apiserver() {
     --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
     --requestheader-extra-headers-prefix=X-Remote-Extra- \
     --proxy-client-cert-file="$PKI/front-proxy-client.crt" --proxy-client-key-file="$PKI/front-proxy-client.key" \
-    --audit-policy-file="$CONF/audit-policy.yaml" --audit-log-path="$LOG/audit.log" \
+    --audit-policy-file="$ROOT/audit-policy.yaml" --audit-log-path="$LOG/audit.log" \
     --profiling=false --v=1 ${TESTBED_APISERVER_FLAGS:-}
   wait_for 120 kube-apiserver "the API server is ready" kc get --raw /readyz
 }

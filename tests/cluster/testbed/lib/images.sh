@@ -43,17 +43,22 @@ images_import() {
   done
 }
 
+# What the Python base image holds: with venv and a shell, and the C++ library that compiled Python packages need.
+base_packages() { echo "python$1-venv libstdc++6 busybox-static ca-certificates netbase tzdata"; }
+base_tag() { echo "$2-$(base_packages "$2" | cat - <(echo "$1") | sha256sum | cut -c1-8)"; } # SUITE PYTHON
+
 # A Python base image of Debian packages, unpacked and not configured: seconds.
 images_base() {
   local suite=${1:-trixie} py=${2:-3.13} out d r f a
-  out=$TESTBED_CACHE/images/python-base-$py.tar
+  out=$TESTBED_CACHE/images/python-base-$(base_tag "$suite" "$py").tar
   if [ ! -f "$out" ]; then
     need apt-get apt "the base image"
     say "base image: Python $py from Debian $suite"
     d=$(mktemp -d)
     r=$d/root
     apt_private "$d" "$suite" -qq update || die "apt could not read the package lists of $suite"
-    apt_private "$d" "$suite" -qq -y --download-only install "python$py-venv" libstdc++6 busybox-static ca-certificates netbase tzdata >/dev/null ||
+    # shellcheck disable=SC2046 # one package a word
+    apt_private "$d" "$suite" -qq -y --download-only install $(base_packages "$py") >/dev/null ||
       die "apt could not fetch the packages of the base image"
     mkdir -p "$r"/usr/{bin,sbin,lib,lib64} "$TESTBED_CACHE/images"
     for a in bin sbin lib lib64; do ln -s "usr/$a" "$r/$a"; done
@@ -70,7 +75,7 @@ images_base() {
     printf '%s\n' root:x:0: nogroup:x:65534: app:x:65532: >"$r/etc/group"
     echo 'hosts: files dns' >"$r/etc/nsswitch.conf"
     find "$r/usr/share/ca-certificates" -name '*.crt' -exec cat {} + >"$r/etc/ssl/certs/ca-certificates.crt"
-    python3 "$ROOT/images/mkimage.py" "$out.new" "$IMAGE_PREFIX/python-base:$py" --arch "$(image_arch)" --layer "$r" --cmd '["python3"]' >/dev/null
+    python3 "$ROOT/images/mkimage.py" "$out.new" "$IMAGE_PREFIX/python-base:$(base_tag "$suite" "$py")" --arch "$(image_arch)" --layer "$r" --cmd '["python3"]' >/dev/null
     mv "$out.new" "$out"
     rm -rf "$d"
   fi
@@ -91,7 +96,7 @@ images_build() {
   case $name in */*:*) ;; *) die "an image needs a name with a host part and a tag, such as $IMAGE_PREFIX/app:1" ;; esac
   [ -f "$dir/Dockerfile" ] || [[ " $* " == *" -f "* ]] || die "no Dockerfile in $dir"
   base=$(images_base)
-  ref=$IMAGE_PREFIX/python-base:$(basename "$base" .tar | sed 's/.*-//')
+  ref=$IMAGE_PREFIX/python-base:$(base_tag trixie 3.13)
   mkdir -p "$TESTBED_CACHE/buildah" "$TESTBED_STATE/images"
   builder inspect --type image "$ref" >/dev/null 2>&1 || builder pull -q "oci-archive:$base" >/dev/null || die "buildah did not take $base"
   ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
