@@ -6,8 +6,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("cluster", "the Kubernetes API that tests/local is run against")
+    group = parser.getgroup("cluster", "the Kubernetes API that tests/local and tests/cluster are run against")
     group.addoption("--kubeconfig", help="a cluster to run against (default: start the embedded control plane)")
+    group.addoption("--reliability-table", help="write the table of tests/cluster into this file, between its markers")
     group.addoption("--pod-image", help="an image with `sh` and `sleep` which that cluster's nodes have or can pull")
 
 

@@ -1,0 +1,209 @@
+"""What differs between the clusters that the end-to-end tests run on: our own testbed, and kind.
+
+Everything else goes through the Kubernetes API and is the same on both. A cluster is told by its kubeconfig: kind names
+its contexts `kind-<cluster>`.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TESTBED = ROOT / "tests" / "cluster" / "testbed" / "testbed"
+# Where k8s/kind.yaml lets the API server of a kind cluster write what service accounts asked for.
+KIND_AUDIT_LOG = "/var/log/kubernetes/audit.log"
+BUILD_SECONDS = 900.0
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+COMPONENT_SECONDS = 90.0
+
+
+class Platform(Protocol):
+    """A running cluster of one node that tests may disturb."""
+
+    kubeconfig: Path
+
+    def machine_address(self) -> str:
+        """This machine, as pods see it."""
+
+    def node_address(self) -> str:
+        """The node, as this machine sees it: NodePorts answer there."""
+
+    def images(self) -> set[str]:
+        """Names of the images that the node has."""
+
+    def build_image(self, name: str, dockerfile: Path, *more: str) -> None:
+        """Build an image and load it into the node."""
+
+    def load_archive(self, archive: Path) -> None:
+        """Load an image archive into the node."""
+
+    def stop(self, component: str) -> None:
+        """End one of etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet."""
+
+    def start(self, component: str) -> None:
+        """Start it again and wait until it runs."""
+
+    def restart(self, component: str) -> None: ...
+
+    def audit(self) -> Iterator[str]:
+        """The lines of the API server's audit log."""
+
+    def on_node(self, *command: str) -> str:
+        """Run a command inside the node; what it printed."""
+
+    def kubectl(self) -> list[str]:
+        """The beginning of a kubectl command line as cluster admin."""
+
+    def helm(self) -> list[str]:
+        """The beginning of a helm command line as cluster admin."""
+
+
+def run(*command: str, timeout: float = 120.0, given: str | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, input=given)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def kill_container(platform: Platform, container_id: str) -> None:
+    """SIGKILL to the first process of a container, as `status.containerStatuses[].containerID` names it."""
+    bare = container_id.removeprefix("containerd://")
+    platform.on_node("ctr", "--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", bare)
+
+
+class TestbedPlatform:
+    """The cluster of tests/cluster/testbed."""
+
+    __test__ = False  # not a test class, whatever its name
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+
+    def machine_address(self) -> str:
+        return run(str(TESTBED), "address", "host").strip()
+
+    def node_address(self) -> str:
+        return run(str(TESTBED), "address", "node").strip()
+
+    def images(self) -> set[str]:
+        return set(run(str(TESTBED), "images", "list").split())
+
+    def build_image(self, name: str, dockerfile: Path, *more: str) -> None:
+        command = ("images", "build", name, str(ROOT), "-f", str(dockerfile), *more)
+        run(str(TESTBED), *command, timeout=BUILD_SECONDS)
+
+    def load_archive(self, archive: Path) -> None:
+        run(str(TESTBED), "images", "load", str(archive), timeout=300)
+
+    def stop(self, component: str) -> None:
+        run(str(TESTBED), "stop", component)
+
+    def start(self, component: str) -> None:
+        run(str(TESTBED), "start", component)
+
+    def restart(self, component: str) -> None:
+        run(str(TESTBED), "restart", component)
+
+    def audit(self) -> Iterator[str]:
+        path = Path(run(str(TESTBED), "audit").strip())
+        # A log that has grown is rotated; the older parts carry a date in their name.
+        for part in [*sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")), path]:
+            with part.open(encoding="utf-8") as lines:
+                yield from lines
+
+    def on_node(self, *command: str) -> str:
+        return run(str(TESTBED), "shell", *command)
+
+    def kubectl(self) -> list[str]:
+        return [str(TESTBED), "kubectl"]
+
+    def helm(self) -> list[str]:
+        return [str(TESTBED), "helm"]
+
+
+class KindPlatform:
+    """A kind cluster of one node, through the docker and kind commands."""
+
+    def __init__(self, kubeconfig: Path, cluster: str) -> None:
+        self.kubeconfig = kubeconfig
+        self._cluster = cluster
+        self._node = f"{cluster}-control-plane"
+
+    def machine_address(self) -> str:
+        return self._inspect("{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}")
+
+    def node_address(self) -> str:
+        return self._inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+
+    def images(self) -> set[str]:
+        return set(self.on_node("ctr", "--namespace", "k8s.io", "images", "list", "--quiet").split())
+
+    def build_image(self, name: str, dockerfile: Path, *more: str) -> None:
+        run("docker", "build", "--file", str(dockerfile), "--tag", name, *more, str(ROOT), timeout=BUILD_SECONDS)
+        run("kind", "load", "docker-image", name, "--name", self._cluster, timeout=300)
+
+    def load_archive(self, archive: Path) -> None:
+        run("kind", "load", "image-archive", str(archive), "--name", self._cluster, timeout=300)
+
+    def stop(self, component: str) -> None:
+        if component in STATIC_PODS:
+            # The kubelet ends a static pod whose manifest goes, and starts it when the manifest is back.
+            self.on_node("mv", f"/etc/kubernetes/manifests/{component}.yaml", f"/etc/kubernetes/{component}.yaml")
+            self._wait(lambda: not self._runs(component), f"{component} has ended")
+        else:
+            self.on_node("systemctl", "stop", component)
+
+    def start(self, component: str) -> None:
+        if component in STATIC_PODS:
+            self.on_node("mv", f"/etc/kubernetes/{component}.yaml", f"/etc/kubernetes/manifests/{component}.yaml")
+            self._wait(lambda: self._runs(component), f"{component} runs")
+        else:
+            self.on_node("systemctl", "start", component)
+
+    def restart(self, component: str) -> None:
+        self.stop(component)
+        self.start(component)
+
+    def audit(self) -> Iterator[str]:
+        yield from self.on_node("cat", KIND_AUDIT_LOG).splitlines()
+
+    def on_node(self, *command: str) -> str:
+        return run("docker", "exec", self._node, *command)
+
+    def kubectl(self) -> list[str]:
+        return ["kubectl", f"--kubeconfig={self.kubeconfig}"]
+
+    def helm(self) -> list[str]:
+        return ["helm", f"--kubeconfig={self.kubeconfig}"]
+
+    def _inspect(self, template: str) -> str:
+        return run("docker", "inspect", "--format", template, self._node).strip()
+
+    def _runs(self, component: str) -> bool:
+        return bool(self.on_node("crictl", "ps", "--quiet", "--name", component, "--state", "Running").strip())
+
+    def _wait(self, met: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + COMPONENT_SECONDS
+        while not met():
+            assert time.monotonic() < end, f"not within {COMPONENT_SECONDS:.0f} s: {what}"
+            time.sleep(0.5)
+
+
+def platform_of(kubeconfig: str | None) -> Platform | None:
+    """The cluster that a kubeconfig names, by default the testbed's; None where there is none."""
+    file = Path(kubeconfig or os.environ.get("HEADGATE_CLUSTER_KUBECONFIG") or _testbed_kubeconfig())
+    if not file.is_file():
+        return None
+    context = str(yaml.safe_load(file.read_text(encoding="utf-8")).get("current-context") or "")
+    if context.startswith("kind-"):
+        return KindPlatform(file, context.removeprefix("kind-"))
+    return TestbedPlatform(file)
+
+
+def _testbed_kubeconfig() -> str:
+    done = subprocess.run([str(TESTBED), "kubeconfig"], capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
