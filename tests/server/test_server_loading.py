@@ -403,3 +403,17 @@ def test_aliases_in_yaml_do_not_blow_up(tmp_path):
 def test_threads_follow_the_containers_quota(tmp_path, files, expected):
     model_dirs.write(tmp_path, files)
     assert threads.quota(tmp_path) == (expected or len(os.sched_getaffinity(0)))
+
+
+# -- telemetry --------------------------------------------------------------------------------------------------
+
+
+def test_loading_the_onnx_runtime_leaves_no_machine_id_and_starts_no_telemetry(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ORT_")}
+    environment["HOME"] = str(tmp_path)
+
+    subprocess.run(
+        [sys.executable, "-c", "import headgate_server.loaders.onnx_runtime"], env=environment, check=True, timeout=60
+    )
+
+    assert list(tmp_path.rglob("*")) == []

@@ -4,10 +4,16 @@ External data is read only from inside the model directory; a graph that names a
 the runtime opens anything.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+
+# The released onnxruntime tells its maker about models and machine, and writes an id of the machine into the home
+# folder. It reads this once, when it is loaded; its own disable_telemetry_events() comes after the first report.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from headgate_server.loaders import onnx_files

@@ -104,7 +104,7 @@ images_build() {
     more+=(--volume "$ca:/run/host-ca.crt:ro" --build-arg PIP_CERT=/run/host-ca.crt)
   fi
   [ -z "${PIP_INDEX_URL:-}" ] || more+=(--build-arg "PIP_INDEX_URL=$PIP_INDEX_URL")
-  builder bud -q --pull-never --isolation chroot --network host --build-arg "BASE=$ref" "${more[@]}" "$@" -t "$name" "$dir" >&2 ||
+  builder bud -q --layers --pull-never --isolation chroot --network host --build-arg "BASE=$ref" "${more[@]}" "$@" -t "$name" "$dir" >&2 ||
     die "$name did not build"
   out=$TESTBED_STATE/images/$(echo "$name" | tr '/:' '__').tar
   rm -f "$out"
