@@ -17,6 +17,7 @@ from headgate_local.addresses import Addresses
 from headgate_local.api.server import ApiServer
 from headgate_local.client import LocalClient
 from headgate_local.controllers.deployment import DeploymentController
+from headgate_local.controllers.disruption import DisruptionController
 from headgate_local.controllers.endpointslice import EndpointSliceController
 from headgate_local.controllers.events import EventRecorder, Events, NoEvents
 from headgate_local.controllers.loop import ControllerLoop, Wiring
@@ -113,6 +114,7 @@ class Plane:
             replica_sets=ReplicaSetController(self._client, self.now, self._events("replicaset-controller")),
             services=ServiceController(self._client, self.addresses, self._events("service-controller")),
             slices=EndpointSliceController(self._client),
+            budgets=DisruptionController(self._client, self.now, self._events("controllermanager")),
         )
         if self.proxy is not None:
             wakes = {"Service": own_key, "EndpointSlice": service_of_slice}

@@ -24,6 +24,7 @@ PREFIXES = {
     "replicasets": "/apis/apps/v1",
     "controllerrevisions": "/apis/apps/v1",
     "leases": "/apis/coordination.k8s.io/v1",
+    "poddisruptionbudgets": "/apis/policy/v1",
     "endpointslices": "/apis/discovery.k8s.io/v1",
     "gadgets": GADGETS,
 }
@@ -76,6 +77,16 @@ def service(name: str, selector: dict[str, str], **spec: Any) -> Obj:
     ports = [{"name": "http", "port": 9080, "targetPort": 8080}]
     body = {"selector": selector, "ports": ports, **spec}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": body}
+
+
+def budget(name: str, selector: Obj | None = None, **spec: Any) -> Obj:
+    body = {**({"selector": selector} if selector is not None else {}), **spec}
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": body}
+
+
+def eviction(pod_name: str, **delete_options: Any) -> Obj:
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod_name}}
+    return {**body, **({"deleteOptions": delete_options} if delete_options else {})}
 
 
 def lease(name: str, **spec: Any) -> Obj:

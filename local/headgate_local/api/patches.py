@@ -14,6 +14,7 @@ MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+STRATEGY = "x-kubernetes-patch-strategy"
 
 
 def merge_patch(live: Any, patch: Any) -> Any:
@@ -48,8 +49,10 @@ def strategic_merge(schema: Schema | None, live: Any, patch: Any) -> Any:
             merged[field] = [one for one in merged.get(field) or () if one not in value]
         elif value is None:
             merged.pop(name, None)
-        elif isinstance(value, list) and child is not None and child.raw.get("x-kubernetes-patch-strategy"):
+        elif isinstance(value, list) and child is not None and child.raw.get(STRATEGY):
             merged[name] = _merged_list(child, merged.get(name) or [], value)
+        elif isinstance(value, dict) and child is not None and child.raw.get(STRATEGY) == "replace":
+            merged[name] = clone(value)
         else:
             merged[name] = strategic_merge(child, merged.get(name), value)
     for name, order in patch.items():
@@ -61,7 +64,7 @@ def strategic_merge(schema: Schema | None, live: Any, patch: Any) -> Any:
 
 def _merged_list(schema: Schema, live: list[Any], patch: list[Any]) -> list[Any]:
     key = schema.raw.get("x-kubernetes-patch-merge-key")
-    if "merge" not in schema.raw["x-kubernetes-patch-strategy"] or any(_is_replace(one) for one in patch):
+    if "merge" not in schema.raw[STRATEGY] or any(_is_replace(one) for one in patch):
         return [clone(one) for one in patch if not _is_replace(one)]
     if key is None:
         return [*live, *(one for one in patch if one not in live)]

@@ -36,16 +36,22 @@ def _messages() -> dict[str, Message]:
 
 def read(kind: Kind, body: bytes) -> dict[str, Any]:
     """The object in a `runtime.Unknown` envelope, as its JSON form."""
+    name = f"k8s.io.api.{kind.group.split('.')[0] or 'core'}.{kind.version}.{kind.kind}"
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **read_message(name, kind.schema, body)}
+
+
+def read_message(name: str, schema: Schema, body: bytes) -> dict[str, Any]:
+    """The same for a body that is no stored object, by the name of its message."""
     if not body.startswith(MAGIC):
         raise bad_request("the body is not in the protobuf format of Kubernetes")
     try:
         envelope = dict(_fields(body[len(MAGIC) :]))
         about = {number: value.decode() for number, value in _fields(envelope.get(1, b""))}
-        name = f"k8s.io.api.{kind.group.split('.')[0] or 'core'}.{kind.version}.{kind.kind}"
-        found = _message(name, envelope.get(2, b""), kind.schema)
+        found = _message(name, envelope.get(2, b""), schema)
     except (IndexError, KeyError, ValueError) as error:
-        raise bad_request(f"the protobuf body cannot be read as a {kind.kind}: {error!r}") from error
-    return {"apiVersion": about.get(1, kind.api_version), "kind": about.get(2, kind.kind), **found}
+        kind = name.rpartition(".")[2]
+        raise bad_request(f"the protobuf body cannot be read as a {kind}: {error!r}") from error
+    return {name: about[number] for number, name in ((1, "apiVersion"), (2, "kind")) if number in about} | found
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

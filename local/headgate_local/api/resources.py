@@ -11,6 +11,7 @@ from headgate_local import errors
 from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, tables
 from headgate_local.api.builtin import events
 from headgate_local.api.deletion import DeleteOptions, Deleter
+from headgate_local.api.eviction import Evictor
 from headgate_local.api.options import Options
 from headgate_local.api.request import Request, Response
 from headgate_local.api.routing import Target
@@ -19,6 +20,7 @@ from headgate_local.kinds import Kinds
 from headgate_local.store import Obj, Store, clone
 
 PATCH_TYPES = (patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY)
+POSTED = ("binding", "eviction")
 TABLE_TYPE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -30,9 +32,12 @@ class Resources:
         self._store = store
         self._writer = writer
         self._deleter = deleter
+        self._evictor = Evictor(store, kinds, writer, deleter, now)
         self._now = now
 
     def answer(self, target: Target, request: Request) -> Response:
+        if target.subresource in POSTED and request.method != "POST":
+            raise errors.method_not_allowed()
         match request.method, bool(target.name):
             case "GET", _ if request.flag("watch"):
                 return self._watch(target, request)
@@ -43,7 +48,7 @@ class Resources:
             case "POST", False:
                 return self._create(target, request)
             case "POST", True if target.subresource == "eviction":
-                return self._evict(target, request)
+                return self._evictor.answer(target, request)
             case "POST", True if target.subresource == "binding":
                 return self._bind(target, request)
             case "PUT", True:
@@ -205,11 +210,6 @@ class Resources:
             meta = obj["metadata"]
             self._deleter.delete(Target(target.kind, meta.get("namespace", ""), meta["name"]), options)
         return answer
-
-    def _evict(self, target: Target, request: Request) -> Response:
-        body = bodies.read_object(request.media_type, request.body)
-        self._deleter.delete(target, DeleteOptions.of(request, body.get("deleteOptions") or {}))
-        return Response(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 
     def _bind(self, target: Target, request: Request) -> Response:
         node = (bodies.read_object(request.media_type, request.body).get("target") or {}).get("name", "")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from headgate_local.client import LocalClient
 from headgate_local.controllers.deployment import DeploymentController
+from headgate_local.controllers.disruption import DisruptionController, selects
 from headgate_local.controllers.endpointslice import SERVICE_NAME, EndpointSliceController
 from headgate_local.controllers.loop import Wiring
 from headgate_local.controllers.objects import (
@@ -31,6 +32,7 @@ def wirings(
     replica_sets: ReplicaSetController,
     services: ServiceController,
     slices: EndpointSliceController,
+    budgets: DisruptionController,
 ) -> list[Wiring]:
     owner_or_selecting = _owner_or_selecting(client)
     return [
@@ -45,6 +47,11 @@ def wirings(
             "deployments",
             deployments.sync,
             {"Deployment": own_key, "ReplicaSet": owner_or_selecting("Deployment"), "Pod": _recreate_waits(client)},
+        ),
+        Wiring(
+            "disruption",
+            budgets.sync,
+            {"PodDisruptionBudget": own_key, "Pod": _selecting_budgets(client)},
         ),
     ]
 
@@ -116,6 +123,16 @@ def _selecting_services(client: LocalClient) -> Callable[[Change], Iterable[Key]
             selector = spec_of(service).get("selector") or {}
             if selector and any(selector.items() <= labels_of(pod).items() for pod in pods):
                 yield namespace_of(service), name_of(service)
+
+    return keys
+
+
+def _selecting_budgets(client: LocalClient) -> Callable[[Change], Iterable[Key]]:
+    def keys(change: Change) -> Iterable[Key]:
+        pods = versions(change)
+        for budget in client.list("PodDisruptionBudget", namespace_of(pods[0])):
+            if any(selects(budget, pod) for pod in pods):
+                yield key_of(budget)
 
     return keys
 

@@ -34,6 +34,12 @@ def _at(*path: str, default: Any = NONE) -> Cell:
     return cell
 
 
+def _text(*path: str, default: str) -> Cell:
+    """A number or a percentage, shown as a string either way."""
+    cell = _at(*path, default=default)
+    return lambda obj, now: str(cell(obj, now))
+
+
 def _age(obj: Obj, now: datetime) -> str:
     return human_age(obj["metadata"].get("creationTimestamp"), now)
 
@@ -270,8 +276,8 @@ BUILTIN: dict[str, tuple[Printed, ...]] = {
     "leases.coordination.k8s.io": (NAME, Printed("Holder", _at("spec", "holderIdentity", default="")), AGE),
     "poddisruptionbudgets.policy": (
         NAME,
-        Printed("Min Available", _at("spec", "minAvailable", default="N/A")),
-        Printed("Max Unavailable", _at("spec", "maxUnavailable", default="N/A")),
+        Printed("Min Available", _text("spec", "minAvailable", default="N/A")),
+        Printed("Max Unavailable", _text("spec", "maxUnavailable", default="N/A")),
         Printed("Allowed Disruptions", _count("status", "disruptionsAllowed"), "integer"),
         AGE,
     ),

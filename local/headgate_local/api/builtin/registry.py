@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate_local.api.builtin import pods, records, services, workloads
+from headgate_local.api.builtin import budgets, pods, records, services, workloads
 from headgate_local.api.rules import NoRules, Rules
 
 RULES: dict[str, Rules] = {
@@ -15,7 +15,7 @@ RULES: dict[str, Rules] = {
     "clusterrolebindings.rbac.authorization.k8s.io": records.BindingRules(),
     "rolebindings.rbac.authorization.k8s.io": records.BindingRules(),
     "namespaces": records.NamespaceRules(),
-    "poddisruptionbudgets.policy": workloads.DisruptionBudgetRules(),
+    "poddisruptionbudgets.policy": budgets.DisruptionBudgetRules(),
     "pods": pods.PodRules(),
     "replicasets.apps": workloads.ReplicaSetRules(),
     "secrets": records.SecretRules(),

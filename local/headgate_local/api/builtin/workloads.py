@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets, ControllerRevisions and disruption budgets."""
+"""Deployments, ReplicaSets and ControllerRevisions."""
 
 from __future__ import annotations
 
@@ -122,19 +122,3 @@ class ControllerRevisionRules:
         if old is not None and obj.get("data") != old.get("data"):
             errors.append(_immutable("data", obj.get("data")))
         return errors
-
-
-class DisruptionBudgetRules:
-    def default(self, obj: Obj) -> None:
-        obj.setdefault("spec", {})
-
-    def prepare(self, obj: Obj, old: Obj | None) -> None:
-        """Its status is the controller's."""
-
-    def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
-        del old
-        spec = obj["spec"]
-        if "minAvailable" in spec and "maxUnavailable" in spec:
-            hint = "minAvailable and maxUnavailable cannot be both set"
-            return [invalid("spec", {k: spec[k] for k in ("minAvailable", "maxUnavailable")}, hint)]
-        return []
