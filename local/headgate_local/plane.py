@@ -21,7 +21,7 @@ from headgate_local.controllers.disruption import DisruptionController
 from headgate_local.controllers.endpointslice import EndpointSliceController
 from headgate_local.controllers.events import EventRecorder, Events, NoEvents
 from headgate_local.controllers.loop import ControllerLoop, Wiring
-from headgate_local.controllers.objects import Key, Obj, key_of
+from headgate_local.controllers.objects import Key, Obj, key_of, spec_of
 from headgate_local.controllers.reading import ControllerClient
 from headgate_local.controllers.replicaset import ReplicaSetController
 from headgate_local.controllers.service import ServiceController
@@ -121,7 +121,8 @@ class Plane:
             found.append(Wiring("proxy", self.proxy.sync, wakes))
         if self.kubelet is not None:
             scheduler = Scheduler(self._client, self.now, self._events("default-scheduler"))
-            found.append(Wiring("scheduler", scheduler.sync, {"Pod": wanted_pod}))
+            wakes = {"Pod": wanted_pod, "Node": self._unscheduled}
+            found.append(Wiring("scheduler", scheduler.sync, wakes))
             wakes = {"Pod": wanted_pod, "ConfigMap": self._users, "Secret": self._users}
             found.append(Wiring("kubelet", self.kubelet.sync, wakes))
         found.append(Wiring("garbage", self._collect, wakes_always=self._ownership_changed))
@@ -137,6 +138,11 @@ class Plane:
         told_only = change.type == "MODIFIED" and change.old and _ownership(change.old) == _ownership(change.object)
         wanted = self._garbage.wants(change) or self._namespaces.wants(change)
         return [] if told_only or not wanted else [("", "")]
+
+    def _unscheduled(self, change: Change) -> Iterable[Key]:
+        """A node that takes pods again, or no longer, is news for those that wait."""
+        del change
+        return {key_of(pod) for pod in self._client.list("Pod") if not spec_of(pod).get("nodeName")}
 
     def _users(self, change: Change) -> Iterable[Key]:
         source = change.new or change.old

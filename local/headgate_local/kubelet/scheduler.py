@@ -75,7 +75,9 @@ class Scheduler:
         pod = self._client.get("Pod", namespace, name)
         if pod is None or spec_of(pod).get("nodeName") or is_terminating(pod):
             return None
-        refusal = unfit(pod)
+        node = self._client.get("Node", None, NODE)
+        cordoned = node is not None and spec_of(node).get("unschedulable")
+        refusal = "1 node(s) were unschedulable" if cordoned else unfit(pod)
         if refusal is None:
             self._client.patch_merge("Pod", namespace, name, {"spec": {"nodeName": NODE}})
             self._events.normal(pod, "Scheduled", f"Successfully assigned {namespace}/{name} to {NODE}")

@@ -193,7 +193,8 @@ def _controller(obj: Obj, now: datetime) -> str:
 def _node_status(obj: Obj, now: datetime) -> str:
     del now
     ready = next((c for c in obj.get("status", {}).get("conditions") or () if c["type"] == "Ready"), None)
-    return "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
+    known = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
+    return f"{known},SchedulingDisabled" if obj["spec"].get("unschedulable") else known
 
 
 BUILTIN: dict[str, tuple[Printed, ...]] = {
