@@ -167,8 +167,23 @@ cmd_down() {
   if grep -q " $TESTBED_STATE/" /proc/self/mountinfo; then
     die "something is still mounted under $TESTBED_STATE; nothing was deleted there"
   fi
+  nothing_is_left
   rm -rf --one-file-system "${VAR:?}" "${PKI:?}" "${CONF:?}" "${RUN:?}"
   say "down"
+}
+
+# The promise of `down`, looked at: no interface, route, control group or process.
+nothing_is_left() {
+  local left=() h f
+  [ ! -e "/sys/class/net/$HOST_IF" ] || left+=("the interface $HOST_IF")
+  if ip -4 route show | grep -qF "$HOST_IF"; then left+=("routes by $HOST_IF"); fi
+  for h in /sys/fs/cgroup /sys/fs/cgroup/*/; do [ ! -d "$h/$CGROUP" ] || left+=("the control group $h/$CGROUP"); done
+  for f in /proc/[0-9]*/cmdline; do
+    if { tr '\0' ' ' <"$f"; } 2>/dev/null | grep -qE "^[^ ]*(kube[a-z-]*|etcd|coredns|containerd[a-z0-9-]*) .*$TESTBED_STATE/"; then
+      left+=("process $(basename "$(dirname "$f")")")
+    fi
+  done
+  [ ${#left[@]} = 0 ] || die "still there: $(printf '%s; ' "${left[@]}")"
 }
 
 cmd_component() { # start|stop|restart NAME
