@@ -1,10 +1,12 @@
-"""Cuts the schemas of the built-in kinds we serve out of Kubernetes' own published OpenAPI documents.
+"""Cuts the schemas of the built-in kinds we serve out of a real API server's own OpenAPI documents.
 
-`python local/make_schemas.py <kubernetes>/api/openapi-spec/v3 <module cache>/k8s.io/{api,apimachinery}@<version>`
-rewrites schemas.json and messages.json in headgate_local/api/builtin.
+`python local/make_schemas.py <folder> <module cache>/k8s.io/{api,apimachinery}@<version>` rewrites schemas.json,
+descriptions.json and messages.json in headgate_local/api/builtin. The folder holds what a server answers to
+`kubectl get --raw /openapi/v3/apis/apps/v1` as apis__apps__v1_openapi.json, and so on: the documents in Kubernetes'
+repository (api/openapi-spec/v3) are named and look the same, but leave out the values of enumerations.
 
 Server-side apply must know which lists are maps and by which keys, and copying that by hand would drift from the real
-thing. Descriptions are left out: `kubectl explain` of a built-in kind has better answers elsewhere.
+thing. Descriptions are only for people who ask `kubectl explain`, so they lie apart and are read when somebody does.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,17 @@ def reachable(schemas: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
+def descriptions(schemas: dict[str, Any], names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What is said of each schema (under the empty name) and of each of its fields."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        parts = {"": schemas[name], **schemas[name].get("properties", {})}
+        texts = {field: part["description"] for field, part in sorted(parts.items()) if part.get("description")}
+        if texts:
+            found[name] = texts
+    return found
+
+
 MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^\s*(optional|repeated|map<string, ?)\s*([\w.]+)>? (\w+) = (\d+);", re.MULTILINE)
 
@@ -134,7 +148,9 @@ def main(folder: Path, protos: list[Path]) -> None:
     for document in DOCUMENTS:
         text = (folder / f"{document}_openapi.json").read_text(encoding="utf-8")
         schemas.update(json.loads(text)["components"]["schemas"])
-    write_lines("schemas.json", reachable(schemas))
+    kept = reachable(schemas)
+    write_lines("schemas.json", kept)
+    write_lines("descriptions.json", descriptions(schemas, kept))
     # kubectl writes only objects of these groups in protobuf.
     roots = [name.replace("io.k8s.", "k8s.io.", 1) for name in ROOTS if name.startswith("io.k8s.api.")]
     write_lines("messages.json", reachable_messages(messages(protos), roots))

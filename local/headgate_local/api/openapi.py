@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from headgate_local.kinds import Kind, Kinds
@@ -38,7 +41,7 @@ def document(kinds: Kinds, group: str, version: str) -> Json | None:
         "openapi": "3.0.0",
         "info": {"title": "Headgate local plane", "version": "unversioned"},
         "paths": paths,
-        "components": {"schemas": _schemas(served)},
+        "components": {"schemas": {name: _with_all_of(raw) for name, raw in _schemas(served).items()}},
     }
 
 
@@ -70,16 +73,54 @@ def _schemas(served: list[Kind]) -> Json:
     definitions = builtin_definitions()
     found: Json = {}
     for kind in served:
-        found[schema_name(kind)] = {**kind.schema.raw, "x-kubernetes-group-version-kind": [_about(kind)]}
+        name = schema_name(kind)
+        texts = _descriptions().get(name, _common_descriptions())
+        found[name] = {**_described(texts, kind.schema.raw), "x-kubernetes-group-version-kind": [_about(kind)]}
     waiting = list(found.values())
     while waiting:
         text = json.dumps(waiting.pop())
         for part in text.split(f'"$ref": "{REF_PREFIX}')[1:]:
             name = part.split('"')[0]
             if name not in found:
-                found[name] = definitions[name]
+                found[name] = _described(_descriptions().get(name, {}), definitions[name])
                 waiting.append(definitions[name])
     return dict(sorted(found.items()))
+
+
+@cache
+def _descriptions() -> dict[str, dict[str, str]]:
+    source = resources.files("headgate_local.api.builtin").joinpath("descriptions.json")
+    texts: dict[str, dict[str, str]] = json.loads(source.read_text(encoding="utf-8"))
+    return texts
+
+
+def _common_descriptions() -> dict[str, str]:
+    """Of the fields that every object has; what else a custom kind has, its definition describes itself."""
+    texts = _descriptions()["io.k8s.api.core.v1.ConfigMap"]
+    return {field: texts[field] for field in ("apiVersion", "kind", "metadata")}
+
+
+def _described(texts: Mapping[str, str], raw: Mapping[str, Any]) -> Json:
+    """A schema with what is said of it (under the empty name) and of its fields."""
+    described: Json = {**({"description": texts[""]} if "" in texts else {}), **raw}
+    if "properties" in raw:
+        described["properties"] = {
+            field: {"description": texts[field], **child} if field in texts else child
+            for field, child in raw["properties"].items()
+        }
+    return described
+
+
+def _with_all_of(raw: Any) -> Any:
+    """The form of version 3, in which nothing may stand beside a reference."""
+    if isinstance(raw, list):
+        return [_with_all_of(one) for one in raw]
+    if not isinstance(raw, dict):
+        return raw
+    kept = {key: _with_all_of(value) for key, value in raw.items()}
+    if isinstance(kept.get("$ref"), str) and len(kept) > 1:
+        kept["allOf"] = [{"$ref": kept.pop("$ref")}]
+    return kept
 
 
 def _paths(kind: Kind) -> Json:
