@@ -85,7 +85,7 @@ def applied(target: Target, config: Obj) -> Obj:
     check_name(target, meta)
     if kind.namespaced:
         meta.setdefault("namespace", target.namespace)
-    config, unknown = fields.known(kind.schema, config)
+    config, unknown = fields.known(kind.schema, config, nulls=not kind.custom)
     wrong = [f".{one}: field not declared in schema" for one in unknown]
     repeated = fields.repeated_keys(kind.schema, config)
     wrong += [f"{text(path[:-1])}: duplicate entries for key {text(path[-1:])}" for path in repeated]

@@ -13,10 +13,12 @@ from headgate_local.schema import Schema
 from headgate_local.store import Obj
 
 
-def known(schema: Schema, obj: Obj) -> tuple[Obj, list[str]]:
-    """The object with only known fields, and the paths of the others, as strict decoding names them."""
+def known(schema: Schema, obj: Obj, *, nulls: bool = False) -> tuple[Obj, list[str]]:
+    """The object with only known fields, and the paths of the others, as strict decoding names them.
+
+    `nulls` keeps those that mean nothing: an applied configuration owns them too, and clears what is there."""
     unknown: list[str] = []
-    return _known(schema, obj, "", unknown), unknown
+    return _known(schema, obj, "", unknown, nulls), unknown
 
 
 def without_empties(schema: Schema | None, value: Any) -> Any:
@@ -102,7 +104,7 @@ def repeated_keys(schema: Schema | None, value: Any, path: Path = ()) -> Iterato
             yield from repeated_keys(schema.items, item, (*path, element))
 
 
-def _known(schema: Schema | None, value: Any, path: str, unknown: list[str]) -> Any:
+def _known(schema: Schema | None, value: Any, path: str, unknown: list[str], nulls: bool) -> Any:
     if schema is None:
         return value
     if isinstance(value, dict):
@@ -112,13 +114,13 @@ def _known(schema: Schema | None, value: Any, path: str, unknown: list[str]) -> 
             child = schema.child(name)
             if child is None and not schema.keeps_unknown and not _meta_of_embedded(schema, name):
                 unknown.append(here)
-            elif item is None and child is not None and not child.nullable and not child.keeps_unknown:
+            elif item is None and child is not None and not child.nullable and not child.keeps_unknown and not nulls:
                 continue  # null is absence, unless the schema says that it is a value
             else:
-                kept[name] = _known(child, item, here, unknown)
+                kept[name] = _known(child, item, here, unknown, nulls)
         return kept
     if isinstance(value, list) and schema.items is not None:
-        return [_known(schema.items, item, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
+        return [_known(schema.items, item, f"{path}[{index}]", unknown, nulls) for index, item in enumerate(value)]
     return value
 
 

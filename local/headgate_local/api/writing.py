@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from headgate_local import errors
-from headgate_local.api import decoding, metadata
+from headgate_local.api import decoding, fields, metadata
 from headgate_local.api.apply import ownership
 from headgate_local.api.apply.ownership import ManagerId, Managers
 from headgate_local.api.apply.paths import PathSet
@@ -247,6 +247,7 @@ class Writer:
             kind.schema, old or {}, config, ownership.read(old or {}), who, rfc3339(self._now()),
             force=options.force, reset=reset,
         )  # fmt: skip
+        merged, _ = fields.known(kind.schema, merged)
         if old is None:
             return self.create(target, merged, options, applier=managers)
         if merged == ownership.bare(old) and _same_fields(managers, ownership.read(old)):

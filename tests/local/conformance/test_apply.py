@@ -324,3 +324,16 @@ def test_an_emptied_apply_gives_every_field_up(api: Wire, ns: Namespace) -> None
     assert (after.status, after.body.get("data", {})) == (200, {})
     # Surprising: a manager that owns nothing any more is not even named.
     assert not after.body["metadata"].get("managedFields")
+
+
+def test_an_applied_null_clears_and_owns_a_field_of_a_built_in_kind(api: Wire, ns: Namespace, name: str) -> None:
+    path = f"/apis/policy/v1/namespaces/{ns.name}/poddisruptionbudgets/{name}"
+    spec = {"maxUnavailable": 1, "minAvailable": None, "selector": {"matchLabels": {"app": "web"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec}
+    made = api.apply(path, budget, manager="first").body
+    assert "minAvailable" not in made["spec"]
+    assert "f:minAvailable" in owned(made, "first")["f:spec"]
+    api.patch(path, {"spec": {"maxUnavailable": None, "minAvailable": 2}})
+    answer = api.apply(path, budget, manager="first", force="true")
+    assert answer.status == 200
+    assert answer.body["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
