@@ -54,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "Pod": Kind("v1", "pods"),
     "Secret": Kind("v1", "secrets"),
     "Event": Kind("v1", "events"),
+    "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
     "EndpointSlice": Kind("discovery.k8s.io/v1", "endpointslices"),
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
 }

@@ -23,9 +23,12 @@ from headgate_operator.core.stored import read_revision
 from headgate_operator.core.view import View
 from headgate_operator.ports import Key, Kube, ModelRequest, Obj, Probe, Registry
 
+BUDGET = "PodDisruptionBudget"
+"""Looked at in every pass, and not watched: its status changes with every pod, and it is in nobody's way."""
 REVISION_KINDS = ("ControllerRevision", "ConfigMap", "Deployment")
 AT_ONCE = 16
 """Pods that are asked at the same time."""
+TAKEN = "exists and belongs to somebody else"
 SLICE_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -63,6 +66,7 @@ async def look(kube: Kube, key: Key, uid: str, status: Status) -> World:
 def _names_of_ours(key: Key, status: Status) -> Iterable[tuple[str, str]]:
     yield "Service", key.name
     yield "Service", preview_name(key.name)
+    yield BUDGET, key.name
     for role in (status.stable, status.candidate, status.previous):
         if role is not None:
             for kind in REVISION_KINDS:
@@ -96,7 +100,8 @@ def children_of(world: World, key: Key) -> Children:
         public_endpoints=read.endpoints(world.public_slices) if public is not None else (),
         preview_endpoints=read.endpoints(world.preview_slices),
         digests={name: data[contract.DIGEST_KEY] for name, data in maps.items() if contract.DIGEST_KEY in data},
-        conflict=_first(world.foreign, "exists and belongs to somebody else"),
+        conflict=_first((place for place in world.foreign if place[0] != BUDGET), TAKEN),
+        budget_conflict=_first((place for place in world.foreign if place[0] == BUDGET), TAKEN),
         awaiting_collection=_first(world.old, ""),
     )
 

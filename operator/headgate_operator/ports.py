@@ -67,7 +67,8 @@ class UnavailableError(KubeError):
 class Kube(Protocol):
     """The API server: dict in, dict out. Every read is live (never resourceVersion=0), every list is complete.
 
-    `kind` is one of ModelDeployment, ControllerRevision, ConfigMap, Deployment, Service, Pod, EndpointSlice, Secret.
+    `kind` is one of ModelDeployment, ControllerRevision, ConfigMap, Deployment, Service, PodDisruptionBudget, Pod,
+    EndpointSlice, Secret.
     """
 
     async def get(self, kind: str, namespace: str, name: str) -> Obj | None:

@@ -167,7 +167,10 @@ class Reconciler:
             try:
                 await self._write(key, write)
             except RefusedError as error:
-                self._refused[key] = Refusal(write.kind, write.name, str(error)[:512], quota=error.quota)
+                hinders = purpose in {Purpose.SERVING, Purpose.CANDIDATE}
+                self._refused[key] = Refusal(
+                    write.kind, write.name, str(error)[:512], quota=error.quota, hinders=hinders
+                )
                 result = Result(backoff=True, requeue_after=1.0, reason=f"refused: {error}", changed=True)
                 if purpose is Purpose.SERVING:
                     return result

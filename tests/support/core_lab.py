@@ -86,6 +86,8 @@ class Lab:
         self.refused: Refusal | None = None
         self.example_trouble: Unresolved | None = None
         self.conflict = ""
+        self.budget_conflict = ""
+        self.foreign: frozenset[tuple[str, str]] = frozenset()
         self.stuck: tuple[Pod, ...] = ()  # pods that end and end and are never gone
         self.last_says: Readiness | None = None  # the last pod of a candidate, instead of what the others say
         self.awaiting_collection = ""
@@ -196,6 +198,7 @@ class Lab:
             preview_endpoints=self._endpoints_of(f"{NAME}-candidate"),
             digests={revision_of(obj): obj["data"]["digest"] for obj in maps},
             conflict=self.conflict,
+            budget_conflict=self.budget_conflict,
             awaiting_collection=self.awaiting_collection,
         )
 
@@ -242,7 +245,7 @@ class Lab:
             assert self.status == decided, "the status does not survive being written and read"
             self.watch(self)
             return True
-        writes = plan(view, self.status, self.live, frozenset())
+        writes = plan(view, self.status, self.live, self.foreign)
         for write in writes:
             self._obey(write)
             self.watch(self)

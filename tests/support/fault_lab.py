@@ -41,6 +41,7 @@ KINDS = {
     "ConfigMap": "api/v1/namespaces/{}/configmaps",
     "Deployment": "apis/apps/v1/namespaces/{}/deployments",
     "Service": "api/v1/namespaces/{}/services",
+    "PodDisruptionBudget": "apis/policy/v1/namespaces/{}/poddisruptionbudgets",
     "Pod": "api/v1/namespaces/{}/pods",
     "ReplicaSet": "apis/apps/v1/namespaces/{}/replicasets",
     "ModelDeployment": "apis/headgate.dev/v1alpha1/namespaces/{}/modeldeployments",
@@ -305,7 +306,7 @@ class Subject:
         return [obj for obj in items if "deletionTimestamp" not in obj["metadata"]]
 
     def all_children(self) -> list[Obj]:
-        kinds = ("ControllerRevision", "ConfigMap", "Deployment", "Service", "ReplicaSet", "Pod")
+        kinds = ("ControllerRevision", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget", "ReplicaSet", "Pod")
         return [obj for kind in kinds for obj in self.children(kind)]
 
     def pods(self) -> list[str]:

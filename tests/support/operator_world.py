@@ -110,6 +110,7 @@ class Oracle:
         self.verified: set[str] = set()
         self.violations: list[str] = []
         self.fewest: int | None = None
+        self.budgets = True  # False where a test puts a disruption budget of its own in the way
 
     def __call__(self, change: Change) -> None:
         if self.promise is None:
@@ -118,6 +119,8 @@ class Oracle:
             self._remember(change.new.get("status", {}))
         if change.kind == "Service" and change.new is not None and change.new["metadata"]["name"] == NAME:
             self._judge_selector(change.new)
+        if change.kind == "PodDisruptionBudget" and change.new is not None and self.budgets:
+            self._judge_budget(change.new)
         if change.kind in {"Service", "EndpointSlice", "Pod"}:
             self._judge_capacity(str(change.type))
 
@@ -136,6 +139,15 @@ class Oracle:
         revision = service["spec"]["selector"].get("headgate.dev/revision")
         if revision != "none" and revision not in self.verified:
             self.violations.append(f"the public Service selects {revision}, which was never verified")
+
+    def _judge_budget(self, budget: Obj) -> None:
+        """An eviction fails for good where two budgets speak of one pod."""
+        revision = budget["spec"]["selector"]["matchLabels"].get("headgate.dev/revision")
+        if revision not in self.verified:
+            self.violations.append(f"the disruption budget selects {revision}, which was never verified")
+        names = [found["metadata"]["name"] for found in self._client.list("PodDisruptionBudget", NAMESPACE)]
+        if names != [NAME]:
+            self.violations.append(f"disruption budgets {names}")
 
     def _judge_capacity(self, what: str) -> None:
         promise = self.promise or 0
@@ -310,6 +322,11 @@ class Operated:
 
     def children(self, kind: str) -> list[Obj]:
         return self.client.list(kind, NAMESPACE, {"headgate.dev/deployment": NAME})
+
+    def protected(self) -> str:
+        """The revision that the disruption budget speaks of."""
+        budget = self.client.get("PodDisruptionBudget", NAMESPACE, NAME)
+        return budget["spec"]["selector"]["matchLabels"]["headgate.dev/revision"] if budget else ""
 
     def deployed(self) -> set[str]:
         """Versions that have a Deployment."""

@@ -14,6 +14,7 @@ from headgate_operator.api.durations import format_duration
 from headgate_operator.api.model import ByAlias, ByVersion, ModelRef
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.spec import (
+    DisruptionSpec,
     ModelSpec,
     RegistrySpec,
     RolloutSpec,
@@ -44,6 +45,9 @@ def parse_spec(obj: Mapping[str, Any]) -> Spec:
         serving=_serving(spec.object("serving")),
         rollout=_rollout(spec.object("rollout")),
         service=_service(spec.object("traffic").object("service")),
+        disruption=DisruptionSpec(
+            max_unavailable=spec.object("disruption").integer_or_percentage("maxUnavailable", high=1000)
+        ),
         paused=spec.flag("paused", default=False),
     )
 
@@ -155,6 +159,7 @@ def spec_to_dict(spec: Spec) -> dict[str, Any]:
                     "labels": spec.service.labels,
                 }
             },
+            "disruption": {"maxUnavailable": spec.disruption.max_unavailable},
             "paused": spec.paused,
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from headgate_operator.api.durations import parse_duration
 from headgate_operator.api.errors import SpecError
 
 T = TypeVar("T")
+_PERCENTAGE = re.compile(r"100%|[0-9]{1,2}%", re.ASCII)
 
 
 class Reader:
@@ -58,6 +60,14 @@ class Reader:
         if value is not None and not low <= value <= high:
             raise self.error(name, f"must be from {low} to {high}")
         return value
+
+    def integer_or_percentage(self, name: str, *, high: int) -> int | str | None:
+        value = self._value.get(name)
+        if isinstance(value, str):
+            if not _PERCENTAGE.fullmatch(value):
+                raise self.error(name, 'must be a whole number or a percentage from "0%" to "100%"')
+            return value
+        return self.integer(name, low=0, high=high)
 
     def duration(self, name: str) -> timedelta | None:
         return self._parsed(name, parse_duration)

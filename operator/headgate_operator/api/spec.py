@@ -70,12 +70,18 @@ class ServiceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DisruptionSpec:
+    max_unavailable: int | str | None = None  # pods, or a percentage like "25%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     model: ModelSpec
     replicas: int = 1
     serving: ServingSpec = ServingSpec()
     rollout: RolloutSpec = RolloutSpec()
     service: ServiceSpec = ServiceSpec()  # spec.traffic.service
+    disruption: DisruptionSpec = DisruptionSpec()
     paused: bool = False
 
 
@@ -91,6 +97,7 @@ class Policy:
 
 
 DEFAULT_PORT = 80
+DEFAULT_MAX_UNAVAILABLE = 1
 
 
 def policy_of(spec: RolloutSpec) -> Policy:

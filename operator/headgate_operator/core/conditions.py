@@ -54,6 +54,12 @@ def name_conflict(now: Situation) -> Said | None:
     return no(Reason.NAME_CONFLICT, f"{conflict}; rename one of the two") if conflict else None
 
 
+def budget_conflict(now: Situation) -> Said | None:
+    """Rollouts go on: what serves is only not protected from evictions as it should be."""
+    conflict = now.view.children.budget_conflict
+    return no(Reason.NAME_CONFLICT, f"{conflict}; rename one of the two") if conflict else None
+
+
 def garbage(now: Situation) -> Said | None:
     old = now.view.children.awaiting_collection
     return (
@@ -167,8 +173,8 @@ def as_wanted(now: Situation) -> Said:
 
 
 READY: tuple[Check, ...] = (
-    name_conflict, garbage, rejected, no_pods, never_resolved, gone, refused, paused_ready, blocked, first_deployment,
-    rolling_out, held_by_undo, scaled_to_zero, as_wanted,
+    name_conflict, garbage, rejected, no_pods, never_resolved, gone, refused, budget_conflict, paused_ready, blocked,
+    first_deployment, rolling_out, held_by_undo, scaled_to_zero, as_wanted,
 )  # fmt: skip
 
 
@@ -260,7 +266,7 @@ def reconciling(now: Situation) -> Said:
 
 
 def needs_a_person(now: Situation) -> Said | None:
-    said = name_conflict(now) or rejected(now)
+    said = name_conflict(now) or rejected(now) or budget_conflict(now)
     return yes(said.reason, said.message) if said else None
 
 

@@ -36,7 +36,14 @@ _SUFFIXES = {
 
 
 def drifted(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    return not covers(live, rendered) or leftovers(rendered, live)
+    return not covers(live, rendered) or leftovers(rendered, live) or _chooses_other_pods(rendered, live)
+
+
+def _chooses_other_pods(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """A budget's selector counts to the last label: one more and it speaks of no pod of ours, or only of some."""
+    if rendered.get("kind") != "PodDisruptionBudget":
+        return False
+    return bool(live["spec"].get("selector") != rendered["spec"]["selector"])
 
 
 def covers(live: Any, rendered: Any, name: str = "") -> bool:

@@ -130,6 +130,7 @@ class Refusal:
     name: str
     message: str
     quota: bool = False
+    hinders: bool = True  # something that serves or shall serve rests on it
 
 
 # --- children -------------------------------------------------------------------------------------------------------
@@ -180,4 +181,5 @@ class Children:
     preview_endpoints: tuple[Endpoint, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)  # by revision, from the ConfigMaps
     conflict: str = ""  # an object of one of our names that belongs to somebody else
+    budget_conflict: str = ""  # the same of the disruption budget: it keeps no traffic from moving
     awaiting_collection: str = ""  # a child of an earlier ModelDeployment of this name

@@ -23,6 +23,7 @@ class Purpose(Enum):
     """What rests on a write. Refused, one that SERVING rests on ends the pass; the others end only their own kind."""
 
     SERVING = auto()
+    PROTECTION = auto()  # after the traffic has moved, and no reason to keep it from moving
     CANDIDATE = auto()  # has no public traffic: must never hold up the repair of what has
     DRESS = auto()  # the user's labels, annotations and type of the public Service
 
@@ -95,7 +96,7 @@ def _differs(obj: Obj, live: Mapping[str, Any] | None) -> bool:
 
 
 def _apply(view: View, status: Status, obj: Obj, live: Mapping[str, Any] | None) -> Apply:
-    purpose = Purpose.CANDIDATE if _of_the_candidate(view, status, obj) else Purpose.SERVING
+    purpose = _purpose(view, status, obj)
     if live is None:
         return Apply(obj, force=False, purpose=purpose)
     if _key(obj) == ("Service", view.name):
@@ -105,6 +106,12 @@ def _apply(view: View, status: Status, obj: Obj, live: Mapping[str, Any] | None)
             obj = _dressed_as_before(view, obj, live)
     seen = {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
     return Apply({**obj, "metadata": {**obj["metadata"], **seen}}, force=True, purpose=purpose)
+
+
+def _purpose(view: View, status: Status, obj: Obj) -> Purpose:
+    if obj["kind"] == "PodDisruptionBudget":
+        return Purpose.PROTECTION
+    return Purpose.CANDIDATE if _of_the_candidate(view, status, obj) else Purpose.SERVING
 
 
 def _of_the_candidate(view: View, status: Status, obj: Obj) -> bool:

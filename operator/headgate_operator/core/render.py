@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate_operator import contract
-from headgate_operator.api.spec import DEFAULT_PORT, ServiceType
+from headgate_operator.api.spec import DEFAULT_MAX_UNAVAILABLE, DEFAULT_PORT, ServiceType
 from headgate_operator.api.status import Candidate, Outcome, Previous, Stable, Status
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
@@ -41,6 +41,7 @@ def render(view: View, status: Status) -> list[Obj]:
         *(deployment(view, role.revision, role.replicas) for role in roles),
         *([preview_service(view, status.candidate)] if status.candidate else []),
         public_service(view, status),
+        *disruption_budget(view, status),
     ]
 
 
@@ -129,6 +130,36 @@ def public_revision(view: View, status: Status) -> str:
     if status.stable is None and view.deployment(live) is not None and not never_served(status, live):
         return live  # status has forgotten what serves: a moment without ready pods is no reason to cut it off for good
     return live if view.ready_pods(live) > 0 and view.ready_pods(target) == 0 else target
+
+
+def disruption_budget(view: View, status: Status) -> list[Obj]:
+    """One, over the pods that have the traffic: an eviction fails for good where two speak of one pod. So it follows
+    the public Service, and there is none before anything serves."""
+    revision = public_revision(view, status)
+    if revision == NO_REVISION:
+        return []
+    asked = view.spec.disruption.max_unavailable
+    budget = {
+        "maxUnavailable": DEFAULT_MAX_UNAVAILABLE if asked is None else asked,
+        # Set by somebody else it would make ours invalid for as long as it stands.
+        "minAvailable": None,
+        "selector": {"matchLabels": selector(view.name, revision)},
+        # A pod that answers nobody protects nobody: else a broken version would hold up every drain of its node.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {
+                "name": view.name,
+                "namespace": view.namespace,
+                "labels": service_labels(view),
+                "ownerReferences": [owner_reference(view)],
+            },
+            "spec": budget,
+        }
+    ]
 
 
 _WITHOUT_TRAFFIC = {Outcome.FIRST_ROLLOUT_FAILED, Outcome.CANCELLED, Outcome.SUPERSEDED}

@@ -94,7 +94,18 @@ def _conditions(old: Status, new: Status) -> list[Event]:
         if changed:
             bad = after.status is not Truth.TRUE and after.reason not in _NOT_YET
             events.append(Event(str(after.reason), after.message, warning=bad))
-    return [*events, *_trouble(old, new)]
+    return [*events, *_trouble(old, new), *_budget(old, new)]
+
+
+def _budget(old: Status, new: Status) -> list[Event]:
+    """A name that is taken hinders rollouts, which is told of them; that of the disruption budget hinders nothing."""
+    before, after = old.condition(ConditionType.STALLED), new.condition(ConditionType.STALLED)
+    progressing = new.condition(ConditionType.PROGRESSING)
+    if after is None or after.reason is not Reason.NAME_CONFLICT or (before and before.reason is after.reason):
+        return []
+    if progressing is not None and progressing.reason is Reason.NAME_CONFLICT:
+        return []
+    return [Event(str(after.reason), after.message, warning=True)]
 
 
 def _trouble(old: Status, new: Status) -> list[Event]:

@@ -133,7 +133,7 @@ class Trouble:
 
 
 def outside_trouble(view: View, revision: str) -> Trouble | None:
-    if view.refused is not None:
+    if view.refused is not None and view.refused.hinders:
         reason = Reason.QUOTA if view.refused.quota else Reason.REFUSED_BY_API_SERVER
         return Trouble(reason, f"{view.refused.kind} {view.refused.name}: {view.refused.message}")
     deployment = view.deployment(revision)

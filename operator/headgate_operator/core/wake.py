@@ -12,6 +12,8 @@ POLL = 1.0
 """Pods are asked this often while something loads, switches or drains: their answers wake nobody."""
 COLLECTION_POLL = 2.0
 BLOCKED_POLL = 5.0
+BUDGET_POLL = 30.0
+"""Nobody tells when somebody else's disruption budget is gone."""
 
 
 def next_wake(view: View, status: Status, resync: float) -> float:
@@ -35,6 +37,8 @@ def _polls(view: View, status: Status) -> list[float]:
         polls.append(BLOCKED_POLL)
     if view.children.awaiting_collection or view.children.conflict:
         polls.append(COLLECTION_POLL)
+    if view.children.budget_conflict:
+        polls.append(BUDGET_POLL)
     return polls
 
 

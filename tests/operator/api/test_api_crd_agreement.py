@@ -71,6 +71,7 @@ _FULL: dict[str, Any] = {
         "historyLimit": 4,
     },
     "traffic": {"service": {"type": "NodePort", "port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
+    "disruption": {"maxUnavailable": "25%"},
     "paused": True,
 }
 

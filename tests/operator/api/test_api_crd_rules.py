@@ -69,6 +69,10 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
         ({"traffic": {"service": {"labels": {"headgate.dev/x": "y"}}}}, "choose others"),
         ({"traffic": {"service": {"labels": {"team": "a b"}}}}, "spec.traffic.service.labels"),
         ({"traffic": {"service": {"labels": {"team": "-a"}}}}, "spec.traffic.service.labels"),
+        ({"disruption": {"maxUnavailable": -1}}, "spec.disruption.maxUnavailable"),
+        ({"disruption": {"maxUnavailable": 1001}}, "spec.disruption.maxUnavailable"),
+        ({"disruption": {"maxUnavailable": "101%"}}, "spec.disruption.maxUnavailable"),
+        ({"disruption": {"maxUnavailable": "2"}}, "spec.disruption.maxUnavailable"),
     ],
 )
 def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str, Any], says: str) -> None:
@@ -76,6 +80,12 @@ def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str,
         client.create(described("refused", **spec))
     assert caught.value.status == 422
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [0, 1, 1000, "0%", "7%", "100%"])
+def test_a_budget_is_a_number_or_a_percentage(client: LocalClient, number: int | str) -> None:
+    name = f"budget-{str(number).replace('%', 'p')}"
+    client.create(described(name, disruption={"maxUnavailable": number}))
 
 
 @pytest.mark.parametrize("name", ["i" * 53, "1iris", "a.b"])

@@ -65,7 +65,7 @@ async def test_a_deployment_edited_by_hand_is_put_back() -> None:
         await world.until(lambda: world.children("Deployment")[0]["spec"]["replicas"] == 2)
 
 
-@pytest.mark.parametrize("kind", ["Service", "Deployment", "ControllerRevision", "ConfigMap"])
+@pytest.mark.parametrize("kind", ["Service", "Deployment", "ControllerRevision", "ConfigMap", "PodDisruptionBudget"])
 async def test_a_child_that_somebody_deletes_is_made_again(kind: str) -> None:
     async with operated(promise=None) as world:
         await settled(world)
@@ -147,6 +147,6 @@ async def test_a_deleted_deployment_leaves_nothing_behind() -> None:
     async with operated(promise=None) as world:
         await settled(world)
         world.client.delete("ModelDeployment", NAMESPACE, NAME)
-        kinds = ("Deployment", "ControllerRevision", "ConfigMap", "Service", "Pod")
+        kinds = ("Deployment", "ControllerRevision", "ConfigMap", "Service", "PodDisruptionBudget", "Pod")
         await world.until(lambda: not any(world.children(kind) for kind in kinds))
         assert world.interests.answers == {}

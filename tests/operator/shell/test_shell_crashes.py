@@ -49,6 +49,7 @@ def end(world: Operated) -> dict[str, Any]:
             (kind, len(world.children(kind))) for kind in ("Deployment", "ControllerRevision", "ConfigMap", "Service")
         ),
         "pods": len(world.children("Pod")),
+        "protected": world.protected() == status["stable"]["revision"],
     }
 
 
