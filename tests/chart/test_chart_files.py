@@ -161,3 +161,21 @@ def test_the_rights_go_to_any_namespace_by_a_kustomization_of_three_lines(tmp_pa
 
     assert binding["metadata"]["namespace"] == "team-b"
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "headgate", "namespace": "headgate"}]
+
+
+# --- docs/install.md --------------------------------------------------------------------------------------------------
+
+
+def test_the_document_lists_the_operators_rights_as_they_are() -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (core|`[a-z0-9.]+`) \| `([a-z/]+)` \| ([a-z, ]+) \|", text, re.MULTILINE)
+    told = {(group.strip("`").replace("core", ""), what): verbs.split(", ") for group, what, verbs in rows}
+    role = the(kustomize(K8S / "cluster-wide"), "ClusterRole", "headgate")
+
+    given = {
+        (group, what): rule["verbs"]
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for what in rule["resources"]
+    }
+    assert told == given
