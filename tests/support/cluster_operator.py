@@ -43,7 +43,8 @@ class Operator:
         file = self._folder / "values.yaml"
         file.write_text(yaml.safe_dump(self._values | values), encoding="utf-8")
         command = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
-        command += ["--values", str(file), "--wait", "--timeout", f"{HELM_SECONDS}s"]
+        # The definition may be there already, from other tests or from a hand.
+        command += ["--values", str(file), "--take-ownership", "--wait", "--timeout", f"{HELM_SECONDS}s"]
         run(*self._platform.helm(), *command, timeout=HELM_SECONDS + 30)
 
     def uninstall(self) -> None:
