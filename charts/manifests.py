@@ -30,7 +30,7 @@ def helm() -> str | None:
 
 def rendered(program: str, *values: str) -> dict[str, str]:
     """Template name -> its objects, as text."""
-    command = [program, "template", "headgate", str(CHART), "--namespace", "headgate"]
+    command = [program, "template", "headgate", str(CHART), "--namespace", "headgate-system"]
     command += ["--set", ",".join([f"registry.uri={REGISTRY}", *values])]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own arguments
     found: dict[str, str] = {}

@@ -24,7 +24,7 @@ HEAD = """\
 {description} For Kubernetes {kubernetes}.
 
 ```
-helm upgrade --install headgate charts/headgate --namespace headgate --create-namespace \\
+helm upgrade --install headgate charts/headgate --namespace headgate-system --create-namespace \\
   --set registry.uri=http://mlflow.mlops:5000
 ```
 

@@ -149,7 +149,7 @@ def test_the_namespaced_manifests_give_no_right_in_the_whole_cluster() -> None:
     found = kustomize(K8S / "namespaced")
 
     assert of_kind(found, "ClusterRole") + of_kind(found, "ClusterRoleBinding") == []
-    assert {obj["metadata"]["namespace"] for obj in of_kind(found, "Role")} == {"team-a", "headgate"}
+    assert {obj["metadata"]["namespace"] for obj in of_kind(found, "Role")} == {"team-a", "headgate-system"}
 
 
 def test_the_rights_go_to_any_namespace_by_a_kustomization_of_three_lines(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_rights_go_to_any_namespace_by_a_kustomization_of_three_lines(tmp_pa
     binding = the(kustomize(tmp_path), "RoleBinding")
 
     assert binding["metadata"]["namespace"] == "team-b"
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "headgate", "namespace": "headgate"}]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "headgate", "namespace": "headgate-system"}]
 
 
 # --- docs/install.md --------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_every_value_reaches_the_objects_beside_the_pod(helm: Helm) -> None:
         {"example.com/role": "headgate"},
     )
     for binding in (*of_kind(found, "ClusterRoleBinding"), *of_kind(found, "RoleBinding")):
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "mine", "namespace": "headgate"}]
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "mine", "namespace": "headgate-system"}]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_in_chosen_namespaces_nothing_reaches_beyond_them(helm: Helm, default: l
     # The same rights, narrower: what works in a cluster works in a namespace.
     assert roles["team-a"] == roles["team-b"] == the(default, "ClusterRole", "headgate")["rules"]
     bound = {place(obj)[1:]: obj["roleRef"] for obj in of_kind(found, "RoleBinding")}
-    assert {place[0] for place in bound} == {"team-a", "team-b", "headgate"}
+    assert {place[0] for place in bound} == {"team-a", "team-b", "headgate-system"}
     assert {ref["kind"] for ref in bound.values()} == {"Role"}
     assert environment(the(found, "Deployment"))["HEADGATE_OPERATOR_NAMESPACE"] == "team-a,team-b"
 
@@ -337,7 +337,7 @@ def test_a_package_renders_what_the_folder_renders(helm: Helm, default: list[Obj
         assert member is not None
         assert member.read() == DEFINITION.read_bytes()
     text = done(
-        helm.program, "template", "headgate", str(package), "-n", "headgate", "--set", f"registry.uri={REGISTRY}"
+        helm.program, "template", "headgate", str(package), "-n", "headgate-system", "--set", f"registry.uri={REGISTRY}"
     )
     assert objects(text) == default
 
@@ -372,7 +372,7 @@ def test_kustomize_and_helm_make_the_same_objects(
     charted = {place(obj): _without_helms_own(obj) for obj in helm.template(values=values)}
 
     # Helm makes the namespace itself, by --create-namespace.
-    del plain["Namespace", "", "headgate"]
+    del plain["Namespace", "", "headgate-system"]
     assert plain.keys() == charted.keys()
     for where, obj in charted.items():
         assert plain[where] == obj, where

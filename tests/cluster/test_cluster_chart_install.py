@@ -353,8 +353,9 @@ def kustomization(lab: Lab, folder: Path, base: str) -> Iterator[Path]:
     try:
         yield mine
     finally:
-        lab.wire.delete("/api/v1/namespaces/headgate")
-        eventually(lambda: lab.wire.get("/api/v1/namespaces/headgate").status == 404, "the namespace is gone", 60)
+        place = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}"
+        lab.wire.delete(place)
+        eventually(lambda: lab.wire.get(place).status == 404, "the namespace is gone", 60)
 
 
 def test_the_plain_manifests_do_the_same_and_go_without_a_model(
@@ -362,7 +363,7 @@ def test_the_plain_manifests_do_the_same_and_go_without_a_model(
 ) -> None:
     with kustomization(lab, tmp_path, "k8s") as mine:
         lab.kubectl("apply", "-k", str(mine))
-        lab.kubectl("-n", "headgate", "rollout", "status", "deployment/headgate", "--timeout=120s")
+        lab.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/headgate", "--timeout=120s")
         iris.goes_live("1")
         before = lives(iris)
 

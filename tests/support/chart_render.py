@@ -64,7 +64,7 @@ class Helm:
         verb, *more = arguments
         told = {"registry.uri": REGISTRY, **(values or {})}
         settings = [part for name, value in told.items() for part in ("--set-json", f"{name}={json.dumps(value)}")]
-        return [self.program, verb, "headgate", str(CHART), "--namespace", "headgate", *settings, *more]
+        return [self.program, verb, "headgate", str(CHART), "--namespace", "headgate-system", *settings, *more]
 
 
 def objects(text: str) -> list[Obj]:
