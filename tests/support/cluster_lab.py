@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cluster_load import InAPod, Load, OnTheMachine
 from cluster_operator import NAMESPACE as OPERATOR_NAMESPACE
-from cluster_operator import Operator
+from cluster_operator import RELEASE, Operator
 from cluster_platform import ROOT, Platform, run
 from cluster_registry import Registry, free_port
 from cluster_wire import PatientWire
@@ -58,11 +59,12 @@ class Lab:
             self._clean_up()
             self._ensure_images()
             self.make_namespace(LAB_NAMESPACE)
-            self.registry.start()
             self.registry.publish(self.wire)
-            self.registry.train()
-            self.operator.install()
-            self.operator.settled()
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                training = beside.submit(self._open_registry)
+                self.operator.install()
+                self.operator.settled()
+                training.result()
         except BaseException:
             self.__exit__()
             raise
@@ -81,7 +83,13 @@ class Lab:
         for name in names:
             self.wire.delete(f"{NAMESPACES}/{name}")
         self.operator.uninstall()
+        # Nobody else takes it away, and the next session shall see how it is made.
+        self.wire.delete(f"/apis/coordination.k8s.io/v1/namespaces/{OPERATOR_NAMESPACE}/leases/{RELEASE}")
         eventually(lambda: not self.namespaces(), f"namespaces of a session are gone: {names}", GONE_SECONDS)
+
+    def _open_registry(self) -> None:
+        self.registry.start()
+        self.registry.train()
 
     def _ensure_images(self) -> None:
         for name, (dockerfile, *more) in IMAGES.items():
@@ -128,6 +136,3 @@ class Lab:
         pod = InAPod(self.wire, LAB_NAMESPACE, f"{SERVER_IMAGE}:1", inside, plan, *options)
         machine = OnTheMachine(self.folder, free_port("127.0.0.1"), outside, plan, *options)
         return Load([pod, machine])
-
-
-__all__ = ["LAB_NAMESPACE", "OPERATOR_NAMESPACE", "Lab"]

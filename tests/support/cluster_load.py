@@ -17,12 +17,13 @@ from typing import Any, Protocol, Self, TypeVar
 
 import requests
 
-from kube_wire import Wire, eventually
+from cluster_pods import SCRIPTS, ScriptPod
+from kube_wire import Wire
 
 Obj = dict[str, Any]
 T = TypeVar("T")
 
-SCRIPT = Path(__file__).parents[1] / "cluster" / "load" / "steady.py"
+SCRIPT = SCRIPTS / "steady.py"
 PORT = 9000
 START_SECONDS = 60.0
 
@@ -154,52 +155,18 @@ class InAPod:
     def __init__(
         self, wire: Wire, namespace: str, image: str, url: str, plan: Mapping[str, Any], *options: str
     ) -> None:
-        self._wire, self._namespace, self._image = wire, namespace, image
-        self._url, self._plan, self._options = url, plan, options
-        self._pod = f"load-{time.time_ns()}"
+        self._wire = wire
+        arguments = (url, "{plan}", f"--port={PORT}", *options)
+        self._pod = ScriptPod(wire, namespace, image, SCRIPT.name, plan, *arguments, port=PORT)
 
     def start(self) -> None:
-        base = f"/api/v1/namespaces/{self._namespace}"
-        data = {"steady.py": SCRIPT.read_text(encoding="utf-8"), "plan.json": json.dumps(self._plan)}
-        self._wire.create(f"{base}/configmaps", {"metadata": {"name": self._pod}, "data": data})
-        self._wire.create(f"{base}/pods", self._manifest())
-        eventually(self._ready, "the pod of the load is ready", START_SECONDS)
-
-    def _ready(self) -> bool:
-        status = self._wire.read(f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}")["status"]
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+        self._pod.start()
 
     def ask(self, path: str) -> Obj:
-        return self._wire.read(f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}:{PORT}/proxy{path}")
+        return self._wire.read(f"{self._pod.path}:{PORT}/proxy{path}")
 
     def end(self) -> None:
-        base = f"/api/v1/namespaces/{self._namespace}"
-        self._wire.delete(f"{base}/pods/{self._pod}", {"gracePeriodSeconds": 0})
-        self._wire.delete(f"{base}/configmaps/{self._pod}")
-
-    def _manifest(self) -> Obj:
-        command = ["python", "/load/steady.py", self._url, "/load/plan.json", f"--port={PORT}", *self._options]
-        return {
-            "metadata": {"name": self._pod},
-            "spec": {
-                "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 0,
-                "automountServiceAccountToken": False,
-                "enableServiceLinks": False,
-                "containers": [
-                    {
-                        "name": "load",
-                        "image": self._image,
-                        "imagePullPolicy": "IfNotPresent",
-                        "command": command,
-                        "ports": [{"containerPort": PORT}],
-                        "readinessProbe": {"httpGet": {"path": "/answers?from=999999999", "port": PORT}},
-                        "volumeMounts": [{"name": "load", "mountPath": "/load", "readOnly": True}],
-                    }
-                ],
-                "volumes": [{"name": "load", "configMap": {"name": self._pod}}],
-            },
-        }
+        self._pod.end()
 
 
 class OnTheMachine:

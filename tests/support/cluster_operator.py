@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cluster_platform import ROOT, Platform, kill_container, run
+from cluster_platform import ROOT, Platform, Trigger, run
 from kube_wire import Wire
 
 Obj = dict[str, Any]
@@ -74,17 +74,22 @@ class Operator:
 
         return self._until(found, "a pod of the operator leads")
 
-    def kill(self, pod: Obj) -> None:
-        """SIGKILL to the process: the kubelet starts it anew."""
+    def aim(self, pod: Obj) -> Trigger:
+        """Whoever fires it kills the process of this pod; the kubelet starts it anew."""
         self.collect()
-        status = pod["status"]["containerStatuses"][0]
-        kill_container(self._platform, status["containerID"])
+        return Trigger(self._platform, pod)
 
     def delete(self, pod: Obj, *, force: bool = False) -> None:
         self.collect()
         name, body = pod["metadata"]["name"], {"gracePeriodSeconds": 0} if force else None
         answer = self._wire.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", body)
-        assert answer.status in (200, 202), answer.body
+        assert answer.status in (200, 202, 404), answer.body
+
+    def replace(self, pod: Obj) -> None:
+        """Once another leads, a killed one makes way for a new pod: the kubelet starts it later each time."""
+        self._until(lambda: self.leader()["metadata"]["uid"] != pod["metadata"]["uid"], "another pod leads")
+        self.delete(pod)
+        self.settled()
 
     def settled(self, replicas: int = 2) -> None:
         """All its pods are ready and one of them leads."""

@@ -5,25 +5,27 @@ its contexts `kind-<cluster>`.
 """
 
 import os
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
 TESTBED = ROOT / "tests" / "cluster" / "testbed" / "testbed"
 # Where k8s/kind.yaml lets the API server of a kind cluster write what service accounts asked for.
-KIND_AUDIT_LOG = "/var/log/kubernetes/audit.log"
+KIND_AUDIT_LOG = "/var/log/headgate/audit.log"
 BUILD_SECONDS = 900.0
+MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/etc/kubernetes"
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 COMPONENT_SECONDS = 90.0
 
 
 class Platform(Protocol):
-    """A running cluster of one node that tests may disturb."""
+    """A running cluster that tests may disturb. Of several nodes, `node` tells whose kubelet is meant."""
 
     kubeconfig: Path
 
@@ -31,30 +33,30 @@ class Platform(Protocol):
         """This machine, as pods see it."""
 
     def node_address(self) -> str:
-        """The node, as this machine sees it: NodePorts answer there."""
+        """A node, as this machine sees it: NodePorts answer there."""
 
     def images(self) -> set[str]:
-        """Names of the images that the node has."""
+        """Names of the images that the nodes have."""
 
     def build_image(self, name: str, dockerfile: Path, *more: str) -> None:
-        """Build an image and load it into the node."""
+        """Build an image and load it into the nodes."""
 
     def load_archive(self, archive: Path) -> None:
-        """Load an image archive into the node."""
+        """Load an image archive into the nodes."""
 
-    def stop(self, component: str) -> None:
+    def stop(self, component: str, node: str) -> None:
         """End one of etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet."""
 
-    def start(self, component: str) -> None:
+    def start(self, component: str, node: str) -> None:
         """Start it again and wait until it runs."""
 
-    def restart(self, component: str) -> None: ...
+    def restart(self, component: str, node: str) -> None: ...
 
     def audit(self) -> Iterator[str]:
         """The lines of the API server's audit log."""
 
-    def on_node(self, *command: str) -> str:
-        """Run a command inside the node; what it printed."""
+    def on_node(self, node: str, *command: str) -> list[str]:
+        """The command line that runs a command inside a node, with its input and output."""
 
     def kubectl(self) -> list[str]:
         """The beginning of a kubectl command line as cluster admin."""
@@ -69,10 +71,20 @@ def run(*command: str, timeout: float = 120.0, given: str | None = None) -> str:
     return done.stdout
 
 
-def kill_container(platform: Platform, container_id: str) -> None:
-    """SIGKILL to the first process of a container, as `status.containerStatuses[].containerID` names it."""
-    bare = container_id.removeprefix("containerd://")
-    platform.on_node("ctr", "--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", bare)
+class Trigger:
+    """SIGKILL to the first process of a pod's container, made ready so that it strikes within milliseconds."""
+
+    def __init__(self, platform: Platform, pod: Mapping[str, Any], container: int = 0) -> None:
+        node = pod["spec"]["nodeName"]
+        bare = pod["status"]["containerStatuses"][container]["containerID"].removeprefix("containerd://")
+        tasks = run(*platform.on_node(node, "ctr", "--namespace", "k8s.io", "task", "ls")).splitlines()
+        number = next(line.split()[1] for line in tasks if line.startswith(bare))
+        waiting = platform.on_node(node, "sh", "-c", f"read go && kill -9 {number}")
+        self._process = subprocess.Popen(waiting, stdin=subprocess.PIPE)
+
+    def fire(self) -> None:
+        self._process.communicate(b"go\n", timeout=30)
+        assert self._process.returncode == 0, "the process was not there to be killed"
 
 
 class TestbedPlatform:
@@ -99,13 +111,13 @@ class TestbedPlatform:
     def load_archive(self, archive: Path) -> None:
         run(str(TESTBED), "images", "load", str(archive), timeout=300)
 
-    def stop(self, component: str) -> None:
+    def stop(self, component: str, node: str) -> None:
         run(str(TESTBED), "stop", component)
 
-    def start(self, component: str) -> None:
+    def start(self, component: str, node: str) -> None:
         run(str(TESTBED), "start", component)
 
-    def restart(self, component: str) -> None:
+    def restart(self, component: str, node: str) -> None:
         run(str(TESTBED), "restart", component)
 
     def audit(self) -> Iterator[str]:
@@ -115,23 +127,23 @@ class TestbedPlatform:
             with part.open(encoding="utf-8") as lines:
                 yield from lines
 
-    def on_node(self, *command: str) -> str:
-        return run(str(TESTBED), "shell", *command)
+    def on_node(self, node: str, *command: str) -> list[str]:
+        return [str(TESTBED), "shell", *command]
 
     def kubectl(self) -> list[str]:
         return [str(TESTBED), "kubectl"]
 
     def helm(self) -> list[str]:
-        return [str(TESTBED), "helm"]
+        return _helm(self.kubeconfig)
 
 
 class KindPlatform:
-    """A kind cluster of one node, through the docker and kind commands."""
+    """A kind cluster, through the docker and kind commands. Its nodes are containers of the same name."""
 
     def __init__(self, kubeconfig: Path, cluster: str) -> None:
         self.kubeconfig = kubeconfig
         self._cluster = cluster
-        self._node = f"{cluster}-control-plane"
+        self._control_plane = f"{cluster}-control-plane"
 
     def machine_address(self) -> str:
         return self._inspect("{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}")
@@ -140,7 +152,7 @@ class KindPlatform:
         return self._inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 
     def images(self) -> set[str]:
-        return set(self.on_node("ctr", "--namespace", "k8s.io", "images", "list", "--quiet").split())
+        return set(self._run(self._control_plane, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet").split())
 
     def build_image(self, name: str, dockerfile: Path, *more: str) -> None:
         run("docker", "build", "--file", str(dockerfile), "--tag", name, *more, str(ROOT), timeout=BUILD_SECONDS)
@@ -149,48 +161,62 @@ class KindPlatform:
     def load_archive(self, archive: Path) -> None:
         run("kind", "load", "image-archive", str(archive), "--name", self._cluster, timeout=300)
 
-    def stop(self, component: str) -> None:
+    def stop(self, component: str, node: str) -> None:
         if component in STATIC_PODS:
             # The kubelet ends a static pod whose manifest goes, and starts it when the manifest is back.
-            self.on_node("mv", f"/etc/kubernetes/manifests/{component}.yaml", f"/etc/kubernetes/{component}.yaml")
+            self._move(f"{MANIFESTS}/{component}.yaml", f"{ASIDE}/{component}.yaml")
             self._wait(lambda: not self._runs(component), f"{component} has ended")
         else:
-            self.on_node("systemctl", "stop", component)
+            self._run(node, "systemctl", "stop", component)
 
-    def start(self, component: str) -> None:
+    def start(self, component: str, node: str) -> None:
         if component in STATIC_PODS:
-            self.on_node("mv", f"/etc/kubernetes/{component}.yaml", f"/etc/kubernetes/manifests/{component}.yaml")
+            self._move(f"{ASIDE}/{component}.yaml", f"{MANIFESTS}/{component}.yaml")
             self._wait(lambda: self._runs(component), f"{component} runs")
         else:
-            self.on_node("systemctl", "start", component)
+            self._run(node, "systemctl", "start", component)
 
-    def restart(self, component: str) -> None:
-        self.stop(component)
-        self.start(component)
+    def restart(self, component: str, node: str) -> None:
+        self.stop(component, node)
+        self.start(component, node)
 
     def audit(self) -> Iterator[str]:
-        yield from self.on_node("cat", KIND_AUDIT_LOG).splitlines()
+        # The API server's file, which only root may read; its folder is one of the control plane's mounts.
+        yield from self._run(self._control_plane, "cat", KIND_AUDIT_LOG).splitlines()
 
-    def on_node(self, *command: str) -> str:
-        return run("docker", "exec", self._node, *command)
+    def on_node(self, node: str, *command: str) -> list[str]:
+        return ["docker", "exec", "--interactive", node, *command]
 
     def kubectl(self) -> list[str]:
         return ["kubectl", f"--kubeconfig={self.kubeconfig}"]
 
     def helm(self) -> list[str]:
-        return ["helm", f"--kubeconfig={self.kubeconfig}"]
+        return _helm(self.kubeconfig)
 
     def _inspect(self, template: str) -> str:
-        return run("docker", "inspect", "--format", template, self._node).strip()
+        return run("docker", "inspect", "--format", template, self._control_plane).strip()
+
+    def _run(self, node: str, *command: str) -> str:
+        return run(*self.on_node(node, *command))
+
+    def _move(self, old: str, new: str) -> None:
+        self._run(self._control_plane, "mv", old, new)
 
     def _runs(self, component: str) -> bool:
-        return bool(self.on_node("crictl", "ps", "--quiet", "--name", component, "--state", "Running").strip())
+        found = self._run(self._control_plane, "crictl", "ps", "--quiet", "--name", component, "--state", "Running")
+        return bool(found.strip())
 
     def _wait(self, met: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + COMPONENT_SECONDS
         while not met():
             assert time.monotonic() < end, f"not within {COMPONENT_SECONDS:.0f} s: {what}"
             time.sleep(0.5)
+
+
+def _helm(kubeconfig: Path) -> list[str]:
+    """The program that HEADGATE_HELM names, else the one on the PATH or the testbed's."""
+    program = os.environ.get("HEADGATE_HELM") or shutil.which("helm")
+    return [program, f"--kubeconfig={kubeconfig}"] if program else [str(TESTBED), "helm"]
 
 
 def platform_of(kubeconfig: str | None) -> Platform | None:

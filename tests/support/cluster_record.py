@@ -25,9 +25,11 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Transition:
-    """Seconds since the user's act. `rollback`: back to a version that had served before."""
+    """Seconds since the user's act. `rollback`: back to a version that had served before.
 
-    traffic: float
+    `traffic` is missing where two revisions of one version cannot be told apart by their answers."""
+
+    traffic: float | None
     status: float
     rollback: bool = False
 
@@ -62,8 +64,8 @@ class Row:
         return f"| {' | '.join(cells)} |"
 
 
-def _longest(seconds: Iterable[float]) -> str:
-    known = list(seconds)
+def _longest(seconds: Iterable[float | None]) -> str:
+    known = [value for value in seconds if value is not None]
     return f"{max(known):.1f}" if known else ""
 
 

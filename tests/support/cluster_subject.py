@@ -139,6 +139,39 @@ class Subject:
         there = said.get("Available", {}).get("status") == "True"
         return bool(acted and serving and there and "rollout" not in status)
 
+    def has_pods(self, count: int, *, without: Obj | None = None) -> None:
+        """So many are ready, and the others have ended, this one among them."""
+        if without is not None:
+            name = without["metadata"]["name"]
+            self.until(lambda: not self.child("Pod", name), f"{name} has ended")
+        self.until(lambda: self.status.get("ready") == f"{count}/{count}", f"{count} pods are ready")
+        self.until(lambda: len(self.children("Pod", leaving=True)) == count, "the others have ended")
+
+    def sees(self, kind: str, met: Callable[[Obj], Any], what: str, *, within: float = DEADLINE) -> None:
+        """Returns within milliseconds of the write that makes `met` true of an object: by a watch, not by looking."""
+        which = {"fieldSelector": f"metadata.name={self.name}"} if kind == "ModelDeployment" else {}
+        labelled = {"labelSelector": f"{MARK}={self.name}"} if not which else {}
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            with self.lab.wire.watch(self.path(kind), **which, **labelled) as events:
+                if any(event["type"] in {"ADDED", "MODIFIED"} and met(event["object"]) for event in events):
+                    return
+        raise AssertionError(f"not within {within:.0f} s: {what}\n{self.told()}")
+
+    def ends_with(self, pod: Obj, *, within: float = DEADLINE) -> int:
+        """The exit code of a pod's only container, as the pod's last words tell it."""
+        name, end = pod["metadata"]["name"], time.monotonic() + within
+        codes: list[int] = []
+        while time.monotonic() < end:
+            with self.lab.wire.watch(self.path("Pod"), fieldSelector=f"metadata.name={name}") as events:
+                for event in events:
+                    for told in event["object"]["status"].get("containerStatuses") or []:
+                        codes += [told["state"]["terminated"]["exitCode"]] if "terminated" in told["state"] else []
+                    if event["type"] == "DELETED":
+                        assert codes, f"nobody saw how {name} ended"
+                        return codes[-1]
+        raise AssertionError(f"not within {within:.0f} s: {name} has ended")
+
     def step(self) -> str:
         """Where a rollout is: one word for each step that another write of the operator begins."""
         status = self.status

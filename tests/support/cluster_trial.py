@@ -110,16 +110,15 @@ class Trial:
         self.row.by_version = self.load.by_version()
         for move in self._moves:
             last = self.load.last_of(move.old, since=move.acted, until=move.moved)
-            traffic = max(0.0, (last or move.acted) - move.acted)
-            status = move.told - move.acted
-            self.row.transitions.append(Transition(round(traffic, 2), round(status, 2), move.rollback))
+            traffic = None if move.old == move.new else round((last or move.acted) - move.acted, 2)
+            self.row.transitions.append(Transition(traffic, round(move.told - move.acted, 2), move.rollback))
 
     def _each_answer_was_due(self) -> None:
         """Between two transitions all new connections lead to one version."""
         if self.load is None:
             return
-        ends = [move.acted for move in self._moves[1:]] + [float("inf")]
-        for move, end in zip(self._moves, ends, strict=True):
+        ends = [*(move.acted for move in self._moves[1:]), float("inf")]
+        for move, end in zip(self._moves, ends, strict=False):
             fresh = [a for a in self.load.answers if not a.pooled and not a.lost and move.moved <= a.began < end]
             strangers = [answer for answer in fresh if answer.version != move.new]
             assert strangers == [], f"{move}: {strangers[:5]}"

@@ -17,6 +17,7 @@ import errno
 import itertools
 import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,20 @@ import aiohttp
 from aiohttp import web
 
 VERSION_HEADER = "x-model-version"
+JSON = {"content-type": "application/json"}
 POOLS = 4  # a pool alone would keep one connection, and so one pod
 LINGER_SECONDS = 300.0
 
 
 class Steady:
-    def __init__(self, url: str, plan: dict[str, Any], *, rate: float, timeout: float, seconds: float) -> None:
+    def __init__(
+        self, url: str, plan: dict[str, Any], *, rate: float, timeout: float, seconds: float, slow: float
+    ) -> None:
         self._url = url + plan["path"]
         self._rounds = itertools.cycle(plan["rounds"])
         self._at: list[str | int] = plan["at"]
         self._pause, self._timeout, self._seconds = 1 / rate, timeout, seconds
+        self._slow = slow
         self.answers: list[tuple[float, float, bool, str, str]] = []
         self.sent = 0
         self.stopped = asyncio.Event()
@@ -63,13 +68,23 @@ class Steady:
         self.sent += 1
         began, version = time.time(), ""
         try:
-            async with session.post(self._url, json=said["body"]) as response:
+            async with session.post(self._url, data=self._body(said), headers=JSON) as response:
                 text = await response.text()
                 version = response.headers.get(VERSION_HEADER, "")
                 lost = f"http {response.status}" if response.status != 200 else self._wrong(said, version, text)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
             lost = kind_of(error)
         self.answers.append((began, time.time(), pooled, version, lost))
+
+    def _body(self, said: dict[str, Any]) -> bytes | AsyncIterator[bytes]:
+        text = json.dumps(said["body"]).encode()
+        return self._slowly(text) if self._slow else text
+
+    async def _slowly(self, text: bytes) -> AsyncIterator[bytes]:
+        """A client behind a slow line: the request is under way all the time."""
+        yield text[:1]
+        await asyncio.sleep(self._slow)
+        yield text[1:]
 
     def _wrong(self, said: dict[str, Any], version: str, text: str) -> str:
         found = json.loads(text)
@@ -114,12 +129,13 @@ async def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("--rate", type=float, default=30.0, help="requests a second")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request")
+    parser.add_argument("--slow", type=float, default=0.0, help="seconds that the body of each request takes to come")
     parser.add_argument("--seconds", type=float, default=300.0, help="the sending ends by itself after so long")
     parser.add_argument("--host", default="0.0.0.0", help="where the account is given")
     parser.add_argument("--port", type=int, default=9000)
     told = parser.parse_args()
     plan = json.loads(told.plan.read_text(encoding="utf-8"))
-    load = Steady(told.url, plan, rate=told.rate, timeout=told.timeout, seconds=told.seconds)
+    load = Steady(told.url, plan, rate=told.rate, timeout=told.timeout, seconds=told.seconds, slow=told.slow)
     runner = web.AppRunner(application(load), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, told.host, told.port).start()
