@@ -21,6 +21,7 @@ from typing import Any
 from headgate_operator import contract, health, kube
 from headgate_operator.events import KubeEvents
 from headgate_operator.freshness import Freshness
+from headgate_operator.goldens import Goldens
 from headgate_operator.kube import ClientTransport, Kube
 from headgate_operator.lease import Elector, LeaseLostError
 from headgate_operator.metrics import Live, Metrics
@@ -83,6 +84,7 @@ class App:
         self.queue: WorkQueue[Key] = WorkQueue(clock=self._loop.time)
         self.freshness = Freshness(WATCHED, clock=self._loop.time)
         self.probe = PodProbe()
+        self.goldens = Goldens(self.probe, wake=self.queue.add, clock=self._loop.time)
         self.registry = self._registry()
         self.resync = Resync(
             self.kube,
@@ -104,6 +106,7 @@ class App:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._transport.close)
             stack.push_async_callback(self.probe.close)
+            stack.push_async_callback(self.goldens.close)
             served = health.serving(
                 health.application(self._seen, self.metrics.exposition),
                 self._options.health_host,
@@ -169,6 +172,7 @@ class App:
             kube=self.kube,
             registry=self.registry,
             probe=self.probe,
+            goldens=self.goldens,
             events=events,
             interests=self.registry,
             clock=SystemClock(),

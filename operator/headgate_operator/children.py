@@ -98,6 +98,7 @@ def pod(obj: Json) -> Pod:
     ip = status.get("podIP")
     return Pod(
         name=obj["metadata"]["name"],
+        uid=str(obj["metadata"].get("uid", "")),
         revision=revision_of(obj),
         address=PodAddress(ip, contract.PORT, contract.OPS_PORT) if ip else None,
         ready=conditions.get("Ready", {}).get("status") == "True",

@@ -15,13 +15,13 @@ from headgate_operator import contract
 from headgate_operator.api.status import Status
 from headgate_operator.children import Ownership
 from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
-from headgate_operator.core.observed import Children, Example, Golden, GoldenPassed, Pod, Unresolved
+from headgate_operator.core.observed import Children, GoldenPassed, Pod, Unresolved
 from headgate_operator.core.render import preview_name
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.stored import read_revision
 from headgate_operator.core.view import View
-from headgate_operator.ports import Key, Kube, ModelRequest, Obj, Probe, Registry
+from headgate_operator.ports import Goldens, Key, Kube, ModelRequest, Obj, Probe, Registry
 
 BUDGET = "PodDisruptionBudget"
 """Looked at in every pass, and not watched: its status changes with every pod, and it is in nobody's way."""
@@ -151,7 +151,9 @@ async def ask_pods(probe: Probe, children: Children, status: Status) -> Children
     return replace(children, pods=await _of_each(children.pods, ask))
 
 
-async def ask_for_golden(view: View, status: Status, request: ModelRequest, registry: Registry, probe: Probe) -> View:
+async def ask_for_golden(
+    key: Key, view: View, status: Status, request: ModelRequest, registry: Registry, goldens: Goldens
+) -> View:
     """The version's own input example, predicted by every pod: asked once everything else is as it should be."""
     candidate = status.candidate
     if candidate is None or candidate.verified_at is not None:
@@ -163,15 +165,11 @@ async def ask_for_golden(view: View, status: Status, request: ModelRequest, regi
     if isinstance(example, Unresolved):
         return replace(view, example_trouble=example)
 
-    async def ask(pod: Pod) -> Pod:
+    def asked(pod: Pod) -> Pod:
         if pod.revision != candidate.revision:
             return pod
-        return replace(pod, golden=await _golden(probe, pod, example, candidate.version))
+        if example.body is None:
+            return replace(pod, golden=GoldenPassed())
+        return replace(pod, golden=goldens.ask(key, pod, example.body, version=candidate.version))
 
-    return replace(view, children=replace(view.children, pods=await _of_each(view.children.pods, ask)))
-
-
-async def _golden(probe: Probe, pod: Pod, example: Example, version: str) -> Golden | None:
-    if example.body is None:
-        return GoldenPassed()
-    return None if pod.address is None else await probe.golden(pod.address, example.body, version=version)
+    return replace(view, children=replace(view.children, pods=tuple(map(asked, view.children.pods))))

@@ -13,7 +13,16 @@ from typing import Any, Protocol
 
 from headgate_operator.api.model import Identity, ModelRef
 from headgate_operator.core.event import Event as Event  # part of this interface
-from headgate_operator.core.observed import Counters, Example, Golden, PodAddress, Readiness, Resolution, Unresolved
+from headgate_operator.core.observed import (
+    Counters,
+    Example,
+    Golden,
+    Pod,
+    PodAddress,
+    Readiness,
+    Resolution,
+    Unresolved,
+)
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON. Always with apiVersion, kind and metadata, also the items of a list."""
@@ -132,6 +141,16 @@ class Probe(Protocol):
     async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
         """POST `body` to /invocations on the prediction port: 200, every number finite, x-model-version == version."""
         ...
+
+
+class Goldens(Protocol):
+    """Golden predictions that are asked beside the passes. Never waits: what is not known yet is `GoldenUnknown`."""
+
+    def ask(self, key: Key, pod: Pod, body: bytes, *, version: str) -> Golden:
+        """The key is woken when an answer has come."""
+        ...
+
+    def forget(self, key: Key) -> None: ...
 
 
 class Events(Protocol):

@@ -29,6 +29,7 @@ from headgate_operator.ports import (
     Clock,
     ConflictError,
     Events,
+    Goldens,
     Interests,
     Key,
     Kube,
@@ -63,6 +64,7 @@ class Reconciler:
         kube: Kube,
         registry: Registry,
         probe: Probe,
+        goldens: Goldens,
         events: Events,
         interests: Interests,
         clock: Clock,
@@ -71,6 +73,7 @@ class Reconciler:
         self._kube = kube
         self._registry = registry
         self._probe = probe
+        self._goldens = goldens
         self._events = events
         self._interests = interests
         self._clock = clock
@@ -97,6 +100,7 @@ class Reconciler:
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._refused.pop(key, None)
             self._watching.forget(key)
+            self._goldens.forget(key)
             self._interests.forget(key)  # the children go by their owner references
             return Result()
         status = from_json(Status, obj.get("status") or {})
@@ -133,7 +137,7 @@ class Reconciler:
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
             refused=self._refused.get(key),
         )
-        return await observe.ask_for_golden(view, status, request, self._registry, self._probe), world
+        return await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens), world
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""

@@ -5,6 +5,7 @@ nothing: silence is never taken for a verdict on a model.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import re
@@ -92,7 +93,8 @@ class PodProbe:
     ) -> Answer:
         host = f"[{ip}]" if ":" in ip else ip
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
-        async with self._turns:
+        # A prediction has no turn to wait for, and takes none from those who look: it is rationed where it is asked.
+        async with self._turns if body is None else contextlib.nullcontext():
             try:
                 async with self._open().request(
                     method,
@@ -116,7 +118,7 @@ class PodProbe:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             # A new connection each time: a pod that drains waits for its open connections, ours included.
-            connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
             self._session = aiohttp.ClientSession(
                 connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )

@@ -34,6 +34,7 @@ from headgate_operator.core.observed import (
     PodSilent,
     Readiness,
 )
+from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.ports import Key, Result
 from headgate_operator.reconciler import Reconciler, Settings
@@ -211,6 +212,7 @@ class Operated:
             kube=Kube(self.transport),
             registry=self.registry,
             probe=self.probe,
+            goldens=Goldens(self.probe, wake=lambda _key: self.wake(), clock=asyncio.get_running_loop().time),
             events=self.events,
             interests=self.interests,
             clock=VirtualClock(),

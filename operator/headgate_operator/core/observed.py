@@ -142,6 +142,7 @@ class Pod:
     revision: str
     address: PodAddress | None  # None until the pod has an IP
     ready: bool
+    uid: str = ""
     terminating: bool = False
     restarts: int = 0
     crash_looping: bool = False
