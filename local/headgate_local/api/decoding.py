@@ -62,7 +62,8 @@ def _strict(kind: Kind, obj: Obj, unknown: list[str], options: Options) -> error
 
 def check_name(target: Target, meta: Obj) -> None:
     if not meta.get("name"):
-        raise errors.bad_request("name must be provided")
+        why = f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(why)
     if meta["name"] != target.name:
         raise errors.bad_request(
             f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"

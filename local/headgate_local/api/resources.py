@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headgate_local import errors
-from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, tables
+from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, strategic, tables
 from headgate_local.api.builtin import events
 from headgate_local.api.deletion import DeleteOptions, Deleter
 from headgate_local.api.eviction import Evictor
@@ -172,7 +172,7 @@ class Resources:
             case patches.JSON:
                 patched = patches.json_patch(live, bodies.read_json(request.body))
             case patches.STRATEGIC if not target.kind.custom:
-                patched = patches.strategic_merge(target.kind.schema, live, bodies.read_json(request.body))
+                patched = strategic.merged(target.kind.schema, live, bodies.read_json(request.body))
             case _:
                 raise errors.unsupported_media_type(request.media_type, PATCH_TYPES)
         if not isinstance(patched, dict):

@@ -12,6 +12,9 @@ from headgate_local.errors import FieldError, FieldReason, duplicate, forbidden,
 from headgate_local.store import Obj
 
 ENV_NAME = re.compile(r"^[^=\x00-\x1f\x7f]+$")
+# In the order in which the real server looks at them: all but the first one are too many.
+VOLUME_TYPES = ("emptyDir", "hostPath", "secret", "nfs", "persistentVolumeClaim", "configMap", "downwardAPI",
+                "projected", "csi", "ephemeral", "image")  # fmt: skip
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -168,6 +171,9 @@ def spec_errors(spec: Obj, path: str) -> Iterator[FieldError]:
         yield required(f"{path}.containers")
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
     yield from _name_errors(spec.get("volumes") or [], f"{path}.volumes")
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for surplus in [name for name in VOLUME_TYPES if volume.get(name) is not None][1:]:
+            yield forbidden(f"{path}.volumes[{index}].{surplus}", "may not specify more than 1 volume type")
     for part in ("initContainers", "containers"):
         found = spec.get(part) or []
         yield from _name_errors(found, f"{path}.{part}")
