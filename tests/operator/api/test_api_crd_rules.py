@@ -69,6 +69,12 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
         ({"traffic": {"service": {"labels": {"headgate.dev/x": "y"}}}}, "choose others"),
         ({"traffic": {"service": {"labels": {"team": "a b"}}}}, "spec.traffic.service.labels"),
         ({"traffic": {"service": {"labels": {"team": "-a"}}}}, "spec.traffic.service.labels"),
+        *(
+            ({"traffic": {"service": {field: {key: "a"}}}}, "keys look like")
+            for field in ("labels", "annotations")
+            for key in ("", "a b", "/a", "a/", "a/b/c", "-a", "a_", "a" * 64, ".a/b", "a..b/c", "d" * 254 + "/a", "ä")
+        ),
+        ({"traffic": {"service": {"labels": {"Example.com/a": "a"}}}}, "keys look like"),
         ({"disruption": {"maxUnavailable": -1}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": 1001}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": "101%"}}, "spec.disruption.maxUnavailable"),
@@ -80,6 +86,13 @@ def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str,
         client.create(described("refused", **spec))
     assert caught.value.status == 422
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a", "A_b.c-D", "a" * 63, "example.com/a", "e-x.a-1/A", "d" * 253 + "/a"])
+def test_keys_that_a_service_can_carry_are_taken(client: LocalClient, key: str) -> None:
+    service = {"labels": {key: ""}, "annotations": {key: "", key.upper(): "any text: ü"}}
+    made = client.create(described(f"keys-{len(key)}-{key[0].lower()}{key[-1].lower()}", traffic={"service": service}))
+    assert made["spec"]["traffic"]["service"] == service
 
 
 @pytest.mark.parametrize("number", [0, 1, 1000, "0%", "7%", "100%"])
