@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Lab:
     def __enter__(self) -> "Lab":
         try:
             self._clean_up()
+            self.began = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             self._ensure_images()
             self.make_namespace(LAB_NAMESPACE)
             self.registry.publish(self.wire)

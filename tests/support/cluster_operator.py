@@ -85,11 +85,22 @@ class Operator:
         answer = self._wire.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", body)
         assert answer.status in (200, 202, 404), answer.body
 
-    def replace(self, pod: Obj) -> None:
-        """Once another leads, a killed one makes way for a new pod: the kubelet starts it later each time."""
-        self._until(lambda: self.leader()["metadata"]["uid"] != pod["metadata"]["uid"], "another pod leads")
-        self.delete(pod)
-        self.settled()
+    def leads(self, pod: Obj) -> None:
+        name = pod["metadata"]["name"]
+        self._until(lambda: self.holder.startswith(f"{name}_"), f"{name} leads")
+
+    def heir(self, killed: Obj) -> Obj:
+        """The pod that will lead next. The killed one makes way for a new one: the kubelet starts a container that was
+        killed later each time."""
+        self.delete(killed, force=True)
+
+        def other() -> Obj | None:
+            uid = killed["metadata"]["uid"]
+            others = [pod for pod in self.pods() if pod["metadata"]["uid"] != uid and ready(pod)]
+            # The longest there: each waits for as long as it has seen the Lease unrenewed itself.
+            return min(others, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+        return self._until(other, "another pod of the operator is ready")
 
     def settled(self, replicas: int = 2) -> None:
         """All its pods are ready and one of them leads."""

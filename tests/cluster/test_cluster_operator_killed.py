@@ -1,0 +1,133 @@
+"""The operator is killed at each step of a switch, in the moment in which the step is written down.
+
+Two replicas run: the standby takes over once the Lease of the dead one has run out, and goes on from the status. The
+clients notice nothing.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cluster_lab import Lab
+from cluster_subject import Subject
+from cluster_trial import Trial
+
+Obj = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a step is told by: the version that is released, and the revision that serves before."""
+
+    version: str
+    before: str
+
+
+Met = Callable[..., Any]
+Steps = dict[str, tuple[str, Met]]
+"""By what is written down in that moment: in which kind of object, and how it is told there."""
+
+
+def status(obj: Obj) -> Obj:
+    return dict(obj.get("status", {}))
+
+
+def candidate(obj: Obj, to: Release) -> Obj:
+    found = dict(status(obj).get("candidate", {}))
+    return found if found.get("version") == to.version else {}
+
+
+def promoted(obj: Obj, to: Release) -> bool:
+    return bool(status(obj).get("stable", {}).get("version") == to.version)
+
+
+def switching(obj: Obj) -> bool:
+    return bool(status(obj).get("rollout", {}).get("phase") == "Switching")
+
+
+def previous(obj: Obj) -> Obj:
+    return dict(status(obj).get("previous", {}))
+
+
+def made(deployment: Obj, to: Release) -> bool:
+    return bool(deployment["metadata"]["labels"]["headgate.dev/model-version"] == to.version)
+
+
+def selected(service: Obj, to: Release) -> bool:
+    is_public = not service["metadata"]["name"].endswith("-candidate")
+    return is_public and bool(service["spec"]["selector"]["headgate.dev/revision"] != to.before)
+
+
+STEPS: Steps = {
+    "the rollout is begun and nothing is made of it yet": ("ModelDeployment", candidate),
+    "the new Deployment is made and no pod is ready": ("Deployment", made),
+    "the new pods are verified": ("ModelDeployment", lambda o, to: "verifiedAt" in candidate(o, to)),
+    "the switch is decided": ("ModelDeployment", lambda o, to: promoted(o, to) and switching(o)),
+    "the Service selects the new version": ("Service", selected),
+    "the switch is over": ("ModelDeployment", lambda o, to: promoted(o, to) and not switching(o)),
+    "the old version begins to drain": ("ModelDeployment", lambda o, to: "drainingSince" in previous(o)),
+    "the old version has drained": ("ModelDeployment", lambda o, to: previous(o).get("drained")),
+    "the old version is forgotten": ("ModelDeployment", lambda o, to: promoted(o, to) and not previous(o)),
+}
+SOME = ("the new Deployment is made and no pod is ready", "the switch is decided", "the old version has drained")
+
+
+def killed_at(steps: Steps, lab: Lab, trial: Trial, *, force: bool) -> None:
+    """One release, and at each of the steps whoever leads is killed: SIGKILL to its process, or `force`: its pod is
+    deleted without grace."""
+    iris = trial.subject
+    iris.goes_live("1", rollout={"keepWarm": "1s"})
+    new = iris.release("2", alias=False)
+    iris.patch(rollout={"blueGreen": {"minDuration": "1s"}})  # so that a verified candidate is a state of its own
+    to = Release(new, iris.status["stable"]["revision"])
+    with trial.loaded():
+        leader = lab.operator.leader()
+        with trial.transition("1", new):
+            iris.move_alias(new)
+            for what, (kind, met) in steps.items():
+                # Ready to strike before it leads: it goes on from the status the moment it does.
+                strike = partial(lab.operator.delete, leader, force=True) if force else lab.operator.aim(leader).fire
+                iris.sees(kind, partial(met, to=to), what)
+                lab.operator.leads(leader)
+                strike()
+                leader = lab.operator.heir(leader)
+            iris.serves(new)
+            lab.operator.settled()
+            iris.until(lambda: "previous" not in iris.status, "the old version is gone")
+    assert iris.outcomes() == ["Promoted", "Promoted"]
+    how = "its pod is deleted without grace" if force else "the standby waits 15 s for its Lease to run out"
+    trial.remark(f"{len(steps)} times the leader dies, and {how}")
+
+
+@pytest.mark.timeout(900)
+def test_the_process_of_the_operator_is_killed_at_each_step_of_a_switch(lab: Lab, trial: Trial) -> None:
+    killed_at(STEPS, lab, trial, force=False)
+
+
+@pytest.mark.timeout(600)
+def test_the_pod_of_the_operator_is_deleted_by_force_in_a_switch(lab: Lab, trial: Trial) -> None:
+    killed_at({what: STEPS[what] for what in SOME}, lab, trial, force=True)
+
+
+def test_the_operator_is_killed_while_an_undo_is_under_way(lab: Lab, iris: Subject, trial: Trial) -> None:
+    iris.goes_live("1")
+    iris.release("2")
+    iris.serves("2")
+    with trial.loaded(), ThreadPoolExecutor(max_workers=1) as beside:
+        leader = lab.operator.leader()
+        kill = lab.operator.aim(leader)
+        back = Release("1", iris.status["stable"]["revision"])
+        with trial.transition("2", "1", rollback=True):
+            said = beside.submit(iris.headgate, "undo")
+            iris.sees("ModelDeployment", lambda o: promoted(o, back) and switching(o), "the undo is decided")
+            kill.fire()
+            iris.serves("1")
+        said.result()
+        lab.operator.heir(leader)
+        lab.operator.settled()
+    trial.rests_with(UpToDate="False")
+    trial.remark("killed between the decision and the write: the standby waits 15 s for the Lease to run out")
