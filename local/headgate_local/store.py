@@ -47,6 +47,7 @@ class Store:
         self._history: deque[Change] = deque()
         self._history_size = history
         self._compacted = first_version
+        self._begun: dict[str, int] = {}
         self._listeners: list[Listener] = []
 
     @property
@@ -83,9 +84,25 @@ class Store:
 
     def since(self, version: int, resource: str) -> list[Change]:
         """The changes after a position; 410 when they are no longer all known."""
-        if version < self._compacted:
-            raise expired(f"too old resource version: {version} ({self._compacted})")
+        oldest = max(self._compacted, self._begun.get(resource, 0))
+        if version < oldest:
+            raise expired(f"too old resource version: {version} ({oldest})")
         return [c for c in self._history if c.version > version and c.resource == resource]
+
+    def at(self, kind: Kind, version: int, namespace: str = "") -> list[Obj]:
+        """All objects of a kind as they were at a position, by taking back what came after it; 410 as for a watch."""
+        found = dict(self._objects.get(kind.resource, {}))
+        for change in reversed(self.since(version, kind.resource)):
+            key = _key(kind, change.object)
+            if change.old is None:
+                found.pop(key, None)
+            else:
+                found[key] = change.old
+        return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
+
+    def begin(self, resource: str) -> None:
+        """Nothing of this resource is known from before now."""
+        self._begun.setdefault(resource, self._version)
 
     def compact(self) -> None:
         """Forgets the history, so that every earlier watch position is refused."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from headgate_local.api import selectors
+from headgate_local.api import selectors, versions
 from headgate_local.api.request import Request
 from headgate_local.api.routing import Target
 from headgate_local.api.watching import Filter, Render, Watch, event_of
-from headgate_local.errors import ApiError, bad_request, invalid, invalid_object
+from headgate_local.errors import ApiError, bad_request, expired
 from headgate_local.store import Change, Obj, Store
+
+CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without"
+    " the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
+    " Continuing with the provided token results in an inconsistent list - objects that were created, modified, or"
+    " deleted between the time the first chunk was returned and now may show up in the list."
+)
+# Sorts after the name itself and before every longer name.
+END = "\0"
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,10 @@ class Query:
             return False
         return self.labels.matches(meta.get("labels") or {}) and self.fields.matches(obj)
 
+    @property
+    def is_everything(self) -> bool:
+        return not self.labels.tests and not self.fields.terms
+
 
 def matching(store: Store, target: Target, request: Request) -> list[Obj]:
     query = Query.of(target, request)
@@ -42,37 +57,78 @@ def matching(store: Store, target: Target, request: Request) -> list[Obj]:
 
 
 def page(store: Store, target: Target, request: Request) -> tuple[list[Obj], dict[str, Any]]:
-    """The asked-for objects and the metadata of their list."""
-    _check_version_match(request)
-    found = matching(store, target, request)
-    meta: dict[str, Any] = {"resourceVersion": str(store.version)}
-    found, follow = _page(found, request)
-    if follow:
-        meta["continue"] = follow[0]
-        meta["remainingItemCount"] = follow[1]
+    """The asked-for objects and the metadata of their list.
+
+    All pages show the state that the first one showed: the token says which, and after what to go on.
+    """
+    query = Query.of(target, request)
+    versions.check_list(request)
+    limit = _limit(request)
+    token = Continue.of(request)
+    version = token.version if token else versions.exact(request, limit)
+    versions.check_reached(store, request)
+    found = _state(store, target, version, token)
+    found = [obj for obj in found if query.matches(obj) and (token is None or _position(obj) > token.start)]
+    shown = str(version if version > 0 else store.version)
+    meta: dict[str, Any] = {"resourceVersion": shown}
+    if limit and len(found) > limit:
+        meta["continue"] = Continue(int(shown), _position(found[limit - 1])).text()
+        if query.is_everything:
+            # With a selector nobody has counted what is left.
+            meta["remainingItemCount"] = len(found) - limit
+        found = found[:limit]
     return found, meta
 
 
-def _page(found: list[Obj], request: Request) -> tuple[list[Obj], tuple[str, int] | None]:
-    """Pages by position. The token carries the last key, so objects that come and go never repeat or skip others."""
-    token = request.query.get("continue", "")
-    if token:
-        found = [obj for obj in found if _position(obj) > token]
-    limit = int(request.query.get("limit") or 0)
-    if not limit or len(found) <= limit:
-        return found, None
-    return found[:limit], (_position(found[limit - 1]), len(found) - limit)
+def _state(store: Store, target: Target, version: int, token: Continue | None) -> list[Obj]:
+    if version <= 0:
+        return store.all(target.kind, target.namespace)
+    try:
+        return store.at(target.kind, version, target.namespace)
+    except ApiError as error:
+        if token is None:
+            raise expired("The resourceVersion for the provided list is too old.") from error
+        raise expired(CONTINUE_EXPIRED, {"continue": Continue(-1, token.start).text()}) from error
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Where a list goes on. A version of -1 is "now": what has changed since the pages before is then mixed in."""
+
+    version: int
+    start: str
+
+    @staticmethod
+    def of(request: Request) -> Continue | None:
+        given = request.query.get("continue", "")
+        if not given:
+            return None
+        if request.query.get("resourceVersion", "0") != "0":
+            raise bad_request("specifying resource version is not allowed when using continue")
+        try:
+            found = json.loads(base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True))
+            version, start = int(found["rv"]), str(found["start"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
+        if not version or found.get("v") != "meta.k8s.io/v1":
+            raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start")
+        return Continue(version, start.removesuffix(END))
+
+    def text(self) -> str:
+        token = {"v": "meta.k8s.io/v1", "rv": self.version, "start": self.start + END}
+        return base64.urlsafe_b64encode(json.dumps(token).encode()).decode().rstrip("=")
+
+
+def _limit(request: Request) -> int:
+    given = request.query.get("limit") or "0"
+    try:
+        return max(0, int(given))
+    except ValueError as error:
+        raise bad_request(f'strconv.ParseInt: parsing "{given}": invalid syntax') from error
 
 
 def _position(obj: Obj) -> str:
     return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
-
-
-def _check_version_match(request: Request) -> None:
-    if request.query.get("resourceVersionMatch") and not request.query.get("resourceVersion"):
-        wrong = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        error = invalid("resourceVersionMatch", request.query["resourceVersionMatch"], wrong)
-        raise invalid_object("ListOptions", "meta.k8s.io", "", [error])
 
 
 def watch_answer(store: Store, target: Target, request: Request, render: Render) -> Watch:
@@ -85,6 +141,7 @@ def watch_answer(store: Store, target: Target, request: Request, render: Render)
         )
         error.details = {"group": "meta.k8s.io", "kind": "ListOptions"}
         raise error
+    versions.check_watch(request)
     version = _start(request)
     watch = Watch(timeout=_timeout(request), bookmark=_bookmark(store, target, request))
     if version is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonpatch
@@ -13,6 +14,8 @@ MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+MOST_OPERATIONS = 10_000
+REJECTED = "the server rejected our request due to an error in our request"
 
 
 def merge_patch(live: Any, patch: Any) -> Any:
@@ -28,16 +31,49 @@ def merge_patch(live: Any, patch: Any) -> Any:
     return merged
 
 
-def json_patch(live: Any, operations: Any) -> Any:
-    if not isinstance(operations, list):
-        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+def read_map(body: bytes) -> dict[str, Any]:
+    found = _read(body)
+    if not isinstance(found, dict):
+        given = "array" if isinstance(found, list) else "string" if isinstance(found, str) else "number"
+        raise bad_request(
+            f"error decoding patch: json: cannot unmarshal {given} into Go value of type map[string]interface {{}}"
+        )
+    return found
+
+
+def read_operations(body: bytes) -> list[Any]:
+    found = _read(body)
+    if not isinstance(found, list):
+        given = "object" if isinstance(found, dict) else "string" if isinstance(found, str) else "number"
+        raise bad_request(
+            f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
+        )
+    if len(found) > MOST_OPERATIONS:
+        allowed = f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(found)}"
+        raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {allowed}")
+    return found
+
+
+def _read(body: bytes) -> Any:
     try:
-        return jsonpatch.JsonPatch(operations).apply(clone(live))
-    except jsonpatch.JsonPatchTestFailed as error:
-        raise _invalid(f"testing value failed: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        raise _invalid(str(error)) from error
+        return json.loads(body)
+    except ValueError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
 
 
-def _invalid(message: str) -> ApiError:
-    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {message}")
+def json_patch(live: Any, operations: list[Any]) -> Any:
+    try:
+        for operation in operations:
+            live = jsonpatch.JsonPatch([_lenient(live, operation)]).apply(live)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as error:
+        # Which operation failed and why is not told.
+        raise ApiError(422, "Invalid", REJECTED) from error
+    return live
+
+
+def _lenient(live: Any, operation: Any) -> Any:
+    """Surprising: a field that is not there can be replaced, though RFC 6902 forbids it."""
+    if not isinstance(operation, dict) or operation.get("op") != "replace":
+        return operation
+    parent, key = jsonpatch.JsonPointer(operation["path"]).to_last(live)
+    return {**operation, "op": "add"} if isinstance(parent, dict) and key not in parent else operation

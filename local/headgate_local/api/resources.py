@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headgate_local import errors
-from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, strategic, tables
+from headgate_local.api import bodies, listing, negotiation, patches, protobuf, scaling, strategic, tables, versions
 from headgate_local.api.builtin import events
 from headgate_local.api.deletion import DeleteOptions, Deleter
 from headgate_local.api.eviction import Evictor
@@ -42,6 +42,7 @@ class Resources:
             case "GET", _ if request.flag("watch"):
                 return self._watch(target, request)
             case "GET", True:
+                versions.check_reached(self._store, request)
                 return self._one(target, request, self.live(target))
             case "GET", False:
                 return self._list(target, request)
@@ -167,10 +168,9 @@ class Resources:
     def _change(self, target: Target, request: Request, live: Obj) -> Obj:
         match request.media_type:
             case patches.MERGE:
-                patch = bodies.read_json(request.body)
-                patched = patches.merge_patch(live, patch)
+                patched = patches.merge_patch(live, patches.read_map(request.body))
             case patches.JSON:
-                patched = patches.json_patch(live, bodies.read_json(request.body))
+                patched = patches.json_patch(live, patches.read_operations(request.body))
             case patches.STRATEGIC if not target.kind.custom:
                 patched = strategic.merged(target.kind.schema, live, bodies.read_json(request.body))
             case _:

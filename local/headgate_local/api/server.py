@@ -50,6 +50,8 @@ class ApiServer:
             writer.create(
                 Target(self.kinds.named("Namespace")), {"metadata": {"name": name}}, Options("kube-apiserver")
             )
+        # As in any cluster that did not begin this minute, its very first version is out of reach.
+        self.store.compact()
 
     def handle(self, request: Request) -> Response:
         try:
@@ -130,6 +132,7 @@ class ApiServer:
         if change.type != "DELETED":
             for kind in kinds_of(change.object):
                 self.kinds.add(kind)
+                self.store.begin(kind.resource)
 
     def _drop_objects(self, group: str, plural: str) -> None:
         for kind in [one for one in self.kinds if (one.group, one.plural) == (group, plural)][:1]:

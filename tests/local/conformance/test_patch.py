@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kube_manifests import Namespace, configmap, deployment, fresh, gadget
-from kube_wire import JSON_PATCH, STRATEGIC, Wire
+from kube_wire import JSON_PATCH, MERGE, STRATEGIC, Obj, Wire
 
 
 def made(api: Wire, ns: Namespace, **spec: object) -> str:
@@ -135,3 +137,59 @@ def test_a_dry_run_patch_shows_the_outcome_and_stores_nothing(api: Wire, ns: Nam
     api.create(ns("configmaps"), configmap("tried", a="1"))
     assert api.patch(ns("configmaps", "tried"), {"data": {"a": "2"}}, dryRun="All").body["data"] == {"a": "2"}
     assert api.read(ns("configmaps", "tried"))["data"] == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/data/a", "value": "2"},
+        {"op": "remove", "path": "/data/b"},
+        {"op": "add", "path": "/spoon/fork", "value": "x"},
+        {"op": "spoon", "path": "/data/b", "value": "x"},
+    ],
+    ids=["a test that fails", "nothing to remove", "nowhere to add", "no operation"],
+)
+def test_a_json_patch_that_cannot_be_done_does_not_say_why(api: Wire, ns: Namespace, operation: Obj) -> None:
+    name = fresh("cm")
+    api.create(ns("configmaps"), configmap(name, a="1"))
+    answer = api.patch(ns("configmaps", name), [{"op": "add", "path": "/data/c", "value": "3"}, operation], JSON_PATCH)
+    assert (answer.status, answer.reason) == (422, "Invalid")
+    assert answer.message == "the server rejected our request due to an error in our request"
+    assert api.read(ns("configmaps", name))["data"] == {"a": "1"}
+
+
+def test_a_json_patch_replaces_also_what_is_not_there(api: Wire, ns: Namespace) -> None:
+    name = fresh("cm")
+    api.create(ns("configmaps"), configmap(name, a="1"))
+    # RFC 6902 forbids it.
+    patch = [{"op": "replace", "path": "/data/b", "value": "2"}]
+    assert api.patch(ns("configmaps", name), patch, JSON_PATCH).body["data"] == {"a": "1", "b": "2"}
+
+
+def test_a_json_patch_has_at_most_ten_thousand_operations(api: Wire, ns: Namespace) -> None:
+    name = fresh("cm")
+    api.create(ns("configmaps"), configmap(name, a="1"))
+    patch = [{"op": "test", "path": "/data/a", "value": "1"}] * 10_001
+    answer = api.patch(ns("configmaps", name), patch, JSON_PATCH)
+    assert (answer.status, answer.reason) == (413, "RequestEntityTooLarge")
+    assert answer.message.endswith("The allowed maximum operations in a JSON patch is 10000, got 10001")
+
+
+@pytest.mark.parametrize(
+    ("form", "patch", "wanted"),
+    [
+        (JSON_PATCH, {"op": "add"}, "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
+        (MERGE, ["a"], "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+        (MERGE, "a", "json: cannot unmarshal string into Go value of type map[string]interface {}"),
+        (MERGE, b"{", ""),
+    ],
+    ids=["an object as JSON patch", "a list as merge patch", "a text as merge patch", "no JSON"],
+)
+def test_a_patch_of_another_shape_is_a_bad_request(
+    api: Wire, ns: Namespace, form: str, patch: object, wanted: str
+) -> None:
+    name = fresh("cm")
+    api.create(ns("configmaps"), configmap(name, a="1"))
+    answer = api.patch(ns("configmaps", name), patch, form)
+    assert (answer.status, answer.reason) == (400, "BadRequest")
+    assert answer.message.startswith(f"error decoding patch: {wanted}")

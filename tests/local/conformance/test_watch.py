@@ -193,3 +193,13 @@ def test_events_of_a_custom_resource_come_in_the_order_of_their_versions(api: Wi
     versions = [int(obj["metadata"]["resourceVersion"]) for obj in seen]
     assert versions == sorted(set(versions))
     assert [obj["metadata"]["generation"] for obj in seen] == [1, 2, 3, 4, 5]
+
+
+def test_a_watch_from_before_the_definition_has_expired(api: Wire, ns: Namespace) -> None:
+    # Of a custom resource a server knows nothing from before its definition, so this 410 needs no waiting.
+    with api.watch(ns("gadgets"), resourceVersion=1) as events:
+        told_to_go = list(events)
+    assert [event["type"] for event in told_to_go] == ["ERROR"]
+    status = told_to_go[0]["object"]
+    assert (status["kind"], status["status"], status["reason"], status["code"]) == ("Status", "Failure", "Expired", 410)
+    assert status["message"].startswith("too old resource version: 1 (")

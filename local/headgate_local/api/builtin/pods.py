@@ -46,8 +46,6 @@ def _default_container(container: Obj) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     container.setdefault("resources", {})
     canonicalise(container["resources"])
-    for name, value in (container["resources"].get("limits") or {}).items():
-        container["resources"].setdefault("requests", {}).setdefault(name, value)
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -101,6 +99,10 @@ class PodRules:
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})
         default_spec(spec)
+        # Only in a pod, not in a template: what has a limit and no request asks for its limit.
+        for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+            for name, value in (container["resources"].get("limits") or {}).items():
+                container["resources"].setdefault("requests", {}).setdefault(name, value)
         spec.setdefault("enableServiceLinks", True)
         spec.setdefault("serviceAccountName", "default")
         spec.setdefault("serviceAccount", "default")
