@@ -15,6 +15,7 @@ from headgate_operator.api.model import Identity
 CACHE_DIR = "/var/cache/headgate"
 CREDENTIALS_DIR = "/var/run/secrets/headgate.dev/registry"
 NOBODY = 65532
+STARTUP_SECONDS = 120
 
 
 def labels_of(name: str, revision: str, version: str) -> dict[str, str]:
@@ -118,8 +119,15 @@ def _digest(name: str, revision: str, digest: str | None) -> dict[str, Any]:
 def _probes() -> dict[str, Any]:
     alive = {"httpGet": {"path": contract.LIVE_PATH, "port": contract.OPS_PORT_NAME}}
     return {
-        "startupProbe": {**alive, "periodSeconds": 1, "failureThreshold": 120},
-        "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        # No startupProbe: a restarted kubelet takes every container that has one for not started, and so for not
+        # ready, until it has probed anew. All pods of the node would lose their traffic at once.
+        "livenessProbe": {
+            **alive,
+            "initialDelaySeconds": STARTUP_SECONDS,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
         # On the prediction port: a pod that cannot accept there must not get traffic.
         "readinessProbe": {
             "httpGet": {"path": contract.READY_PATH, "port": contract.PORT_NAME},

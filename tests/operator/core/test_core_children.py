@@ -79,6 +79,12 @@ def test_pods_are_restricted_and_get_no_service_links() -> None:
     assert container(lab)["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "ops"}
 
 
+def test_a_kubelet_that_is_restarted_takes_no_pod_for_one_that_has_not_started() -> None:
+    lab = serving()
+    assert "startupProbe" not in container(lab)
+    assert container(lab)["livenessProbe"]["initialDelaySeconds"] >= 60, "a slow start is no death"
+
+
 def test_our_labels_win_over_the_users() -> None:
     service = with_everything().live["Service", "iris"]
     assert service["metadata"]["labels"]["headgate.dev/deployment"] == "iris"
