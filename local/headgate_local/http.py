@@ -21,9 +21,12 @@ import trustme
 import uvicorn
 import yaml
 
+from headgate_local.access.defaults import default_objects
+from headgate_local.access.users import ADMIN, User
 from headgate_local.api import discovery, negotiation
 from headgate_local.api.request import Request, Response
 from headgate_local.api.server import ApiServer
+from headgate_local.client import LocalClient
 from headgate_local.errors import ApiError
 
 Scope = dict[str, Any]
@@ -59,12 +62,12 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         try:
-            self._admit(scope["path"], headers)
+            user = self._admit(scope["path"], headers)
             body = await _body(receive)
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-            answer = self._api.handle(Request(scope["method"], scope["path"], query, headers, body))
+            answer = self._api.handle(Request(scope["method"], scope["path"], query, headers, body, user))
         except ApiError as error:
             answer = Response(error.status, error.body())
         if answer.watch is not None or answer.stream is not None:
@@ -72,14 +75,19 @@ class Front:
         else:
             await _plain(answer, headers.get("accept", ""), send)
 
-    def _admit(self, path: str, headers: dict[str, str]) -> None:
-        given = headers.get("authorization", "")
-        if given:
-            scheme, _, token = given.partition(" ")
-            if scheme.lower() != "bearer" or not secrets.compare_digest(token.strip(), self._token):
-                raise UNAUTHORIZED
-        elif not path.startswith(OPEN_PATHS):
+    def _admit(self, path: str, headers: dict[str, str]) -> User | None:
+        """Whose token came with the request; nobody where none is needed."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if not scheme and path.startswith(OPEN_PATHS):
+            return None
+        if scheme.lower() != "bearer":
             raise UNAUTHORIZED
+        if secrets.compare_digest(token.strip().encode(), self._token.encode()):
+            return ADMIN
+        user = self._api.gate.tokens.user_of(token.strip())
+        if user is None:
+            raise UNAUTHORIZED
+        return user
 
     async def _stream(self, answer: Response, receive: Receive, send: Send) -> None:
         """Sends chunks as they come, until the source ends, the client goes or the server stops."""
@@ -99,6 +107,16 @@ class Front:
                 answer.watch.close()
         with contextlib.suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By name; of one that is given several times, such as a group to speak for, all values on lines of their own."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        several = name in found and name.startswith("impersonate-")
+        found[name] = f"{found[name]}\n{text}" if several else text
+    return found
 
 
 async def _pump(answer: Response, send: Send) -> None:
@@ -177,6 +195,8 @@ async def serving(api: ApiServer, *, state: Path, host: str = "127.0.0.1", port:
     """Serves until the block is left. Certificates and token in `state` are used again, so kubeconfigs stay valid."""
     certificate, key, token = _prepared(state, host)
     front = Front(api, token)
+    for obj in default_objects():
+        LocalClient(api).create(obj)
     listener = socket.create_server((host, port), backlog=256)
     url = f"https://{host}:{listener.getsockname()[1]}"
     kubeconfig = _kubeconfig(state, url, token)

@@ -7,7 +7,10 @@ from typing import Any
 
 import yaml
 
+from headgate_local.api import protobuf
+from headgate_local.api.request import Request
 from headgate_local.errors import bad_request, unsupported_media_type
+from headgate_local.schema import builtin_schema
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 OBJECT_TYPES = ("application/json", "application/yaml", PROTOBUF)
@@ -40,6 +43,13 @@ def read_json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def read_typed(request: Request, message: str) -> dict[str, Any]:
+    """The body of a request for something that is no stored object, in JSON or protobuf, by its message's name."""
+    if request.media_type != PROTOBUF:
+        return read_object(request.media_type, request.body) if request.body.strip() else {}
+    return protobuf.read_message(message, builtin_schema(message.replace("k8s.io.", "io.k8s.", 1)), request.body)
 
 
 def read_object(media_type: str, body: bytes) -> dict[str, Any]:

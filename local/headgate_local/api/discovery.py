@@ -15,7 +15,11 @@ HEALTH = ("/healthz", "/livez", "/readyz")
 # What only answers a question and is never stored.
 REVIEWS = {
     ("authentication.k8s.io", "v1"): (("selfsubjectreviews", "SelfSubjectReview", False),),
-    ("authorization.k8s.io", "v1"): (("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),),
+    ("authorization.k8s.io", "v1"): (
+        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
+        ("selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
+        ("subjectaccessreviews", "SubjectAccessReview", False),
+    ),
 }
 
 Json = dict[str, Any]
@@ -99,6 +103,8 @@ def subresources(kind: Kind) -> list[tuple[str, str, str, str, list[str]]]:
         found.append(("log", "", "", kind.kind, ["get"]))
         found.append(("eviction", "policy", "v1", "Eviction", ["create"]))
         found.append(("binding", "", "", "Binding", ["create"]))
+    if kind.resource == "serviceaccounts":
+        found.append(("token", "authentication.k8s.io", "v1", "TokenRequest", ["create"]))
     if kind.scale is not None:
         found.append(("scale", "autoscaling", "v1", "Scale", SUBRESOURCE_VERBS))
     if kind.status:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from headgate_local import errors
-from headgate_local.api import bodies, protobuf, selectors
+from headgate_local.api import bodies, selectors
 from headgate_local.api.clock import rfc3339
 from headgate_local.api.deletion import DeleteOptions, Deleter
 from headgate_local.api.options import Options
@@ -21,11 +21,9 @@ from headgate_local.api.routing import Target
 from headgate_local.api.writing import Writer
 from headgate_local.errors import ApiError
 from headgate_local.kinds import Kinds
-from headgate_local.schema import builtin_schema
 from headgate_local.store import Obj, Store, clone
 
 VERSIONS = ("policy/v1", "policy/v1beta1")
-MESSAGE = "k8s.io.api.policy.v1.Eviction"
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 ALLOWED = "DisruptionAllowed"
@@ -118,9 +116,7 @@ def with_condition(status: Obj, value: str, reason: str, message: str, moment: s
 
 
 def _read(request: Request) -> Obj:
-    if request.media_type == bodies.PROTOBUF:
-        return protobuf.read_message(MESSAGE, builtin_schema("io.k8s.api.policy.v1.Eviction"), request.body)
-    found = bodies.read_object(request.media_type, request.body)
+    found = bodies.read_typed(request, "k8s.io.api.policy.v1.Eviction")
     version, kind = found.get("apiVersion", VERSIONS[0]), found.get("kind", "Eviction")
     if version not in VERSIONS or kind != "Eviction":
         given = version.rpartition("/")[2]

@@ -70,10 +70,21 @@ def name_hints(kind: Kind, name: str) -> list[str]:
             return _hints(name, DNS_1035, DNS_1035_HINT, 63)
         case "namespaces":
             return _hints(name, DNS_LABEL, LABEL_HINT, 63)
+        case "roles.rbac.authorization.k8s.io" | "rolebindings.rbac.authorization.k8s.io":
+            return _segment_hints(name)
+        case "clusterroles.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io":
+            return _segment_hints(name)
         case "customresourcedefinitions.apiextensions.k8s.io":
             return []
         case _:
             return _hints(name, DNS_SUBDOMAIN, SUBDOMAIN_HINT, 253)
+
+
+def _segment_hints(name: str) -> list[str]:
+    """A name that only has to fit into a path, such as system:discovery."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{mark}'" for mark in "/%" if mark in name]
 
 
 def _hints(name: str, pattern: re.Pattern[str], hint: str, longest: int) -> list[str]:

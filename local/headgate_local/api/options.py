@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headgate_local import errors
+from headgate_local.access.users import User
 from headgate_local.api import patches
 from headgate_local.api.request import Request
 
@@ -19,6 +20,8 @@ class Options:
     force: bool = False
     # The text of the patch a write comes from; strict decoding blames it instead of the object.
     patch: str = ""
+    # Who writes; nobody where one of the plane's own parts does.
+    user: User | None = None
 
     @staticmethod
     def of(request: Request) -> Options:
@@ -34,7 +37,7 @@ class Options:
             raise errors.invalid_object("PatchOptions", "meta.k8s.io", "", [wrong])
         manager = query.get("fieldManager") or request.user_agent.partition("/")[0] or "unknown"
         patch = request.body.decode("utf-8", "replace") if request.method == "PATCH" else ""
-        return Options(manager, dry_run == "All", validation, request.flag("force"), patch)
+        return Options(manager, dry_run == "All", validation, request.flag("force"), patch, request.user)
 
 
 def _bad_option(name: str, value: str, *supported: str) -> errors.ApiError:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate_local.access.users import User
 from headgate_local.api.watching import Watch
 
 
@@ -18,6 +19,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    # Who asks; nobody where one of the plane's own parts does.
+    user: User | None = None
 
     @property
     def media_type(self) -> str:

@@ -52,6 +52,8 @@ def _served(target: Target) -> bool:
             return target.kind.scale is not None
         case "log" | "eviction" | "binding":
             return target.kind.resource == "pods"
+        case "token":
+            return target.kind.resource == "serviceaccounts"
         case "finalize":
             return target.kind.resource == "namespaces"
         case _:

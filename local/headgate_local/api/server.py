@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from headgate_local import errors
-from headgate_local.api import discovery, negotiation, openapi, reviews
+from headgate_local.access.escalation import Escalation
+from headgate_local.access.gate import Gate
+from headgate_local.access.users import DEFAULT_SECONDS, ISSUER, seconds_errors
+from headgate_local.api import bodies, discovery, negotiation, openapi, reviews
 from headgate_local.api.builtin import services
 from headgate_local.api.builtin.registry import rules_of
+from headgate_local.api.clock import rfc3339
 from headgate_local.api.deletion import Deleter
 from headgate_local.api.options import Options
 from headgate_local.api.request import Request, Response
@@ -42,8 +46,13 @@ class ApiServer:
         self.service_address: Callable[[str], str] | None = None
         # May add to a new Service, in place, what is known once it has its address.
         self.complete_service: Callable[[Obj], None] | None = None
+        self.gate = Gate(self.store, self.kinds, now)
+        self._now = now
         self._definition_rules = DefinitionRules(now)
-        writer = Writer(self.store, self.kinds, self._rules, now=now, uid=uid, complete=self._complete)
+        escalation = Escalation(self.store, self.kinds, self.gate.authorizer)
+        writer = Writer(
+            self.store, self.kinds, self._rules, now=now, uid=uid, complete=self._complete, guard=escalation.check
+        )
         self._resources = Resources(self.store, self.kinds, writer, Deleter(self.store, now=now), now=now)
         self.store.on_change(self._follow_definitions)
         for name in DEFAULT_NAMESPACES:
@@ -62,12 +71,16 @@ class ApiServer:
     def _answer(self, request: Request) -> Response:
         if request.path in discovery.HEALTH or request.path.startswith(tuple(f"{one}/" for one in discovery.HEALTH)):
             return Response(200, "ok")
-        known = self._about_the_server(request) if request.method in ("GET", "HEAD") else reviews.answer(request)
+        request = self.gate.passed(request)
+        about = request.method in ("GET", "HEAD")
+        known = self._about_the_server(request) if about else reviews.answer(request, self.gate.authorizer)
         if known is not None:
             return known
         target = parse(self.kinds, request.path)
         if target.subresource == "log":
             return self._log(target, request)
+        if target.subresource == "token":
+            return self._token(target, request)
         return self._resources.answer(target, request)
 
     def _about_the_server(self, request: Request) -> Response | None:
@@ -106,6 +119,31 @@ class ApiServer:
         if self.logs is None:
             raise errors.bad_request(f'there is nothing that runs pod "{target.name}", so it has no log')
         return Response(200, stream=self.logs(target.namespace, target.name, request.query))
+
+    def _token(self, target: Target, request: Request) -> Response:
+        """A token for a service account, as a request for one asks."""
+        if request.method != "POST":
+            raise errors.method_not_allowed()
+        account = self._resources.live(target)
+        asked = bodies.read_typed(request, "k8s.io.api.authentication.v1.TokenRequest")
+        spec = asked.get("spec") or {}
+        if spec.get("boundObjectRef"):
+            raise errors.bad_request("the local plane issues no tokens that are bound to an object")
+        wrong = seconds_errors(spec)
+        if wrong:
+            raise errors.invalid_object("TokenRequest", "authentication.k8s.io", "", wrong)
+        seconds = spec.get("expirationSeconds", DEFAULT_SECONDS)
+        token, ends = self.gate.tokens.issue(account, seconds)
+        kept = ("name", "namespace", "uid")
+        meta = {name: account["metadata"][name] for name in kept} | {"creationTimestamp": rfc3339(self._now())}
+        told = {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": meta,
+            "spec": {"audiences": [ISSUER], "expirationSeconds": seconds, "boundObjectRef": None},
+            "status": {"token": token, "expirationTimestamp": rfc3339(datetime.fromtimestamp(ends, UTC))},
+        }
+        return Response(201, told)
 
     def _rules(self, kind: Kind) -> Rules:
         if kind.custom:

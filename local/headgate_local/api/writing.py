@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from headgate_local import errors
+from headgate_local.access.users import User
 from headgate_local.api import decoding, fields, metadata
 from headgate_local.api.apply import ownership
 from headgate_local.api.apply.ownership import ManagerId, Managers
@@ -53,6 +54,7 @@ class Writer:
         now: Now,
         uid: Callable[[], str],
         complete: Callable[[Kind, Obj], None],
+        guard: Callable[[User | None, Kind, Obj, Obj | None], None],
     ) -> None:
         self._store = store
         self._kinds = kinds
@@ -61,6 +63,8 @@ class Writer:
         self._uid = uid
         # Gives a new object what is allocated for it; nobody owns such fields, and a dry run allocates nothing.
         self._complete = complete
+        # Refuses what this user may not write, though they may write to this kind.
+        self._guard = guard
         self._rng = random.Random(uid())  # noqa: S311 - names, not secrets; seeded so that runs repeat
 
     # --- create -----------------------------------------------------------------------------------------------------
@@ -86,6 +90,7 @@ class Writer:
         rules.prepare(obj, None)
         obj = self._owned_on_create(kind, obj, options, applier)
         self._admit_create(target, obj, rules)
+        self._guard(options.user, kind, obj, None)
         if options.dry_run:
             return Written(obj, True, warnings)
         self._complete(kind, obj)
@@ -160,6 +165,7 @@ class Writer:
         found = metadata.validate(kind, obj) + metadata.change_errors(obj, old) + rules.validate(obj, old)
         if found:
             raise errors.invalid_object(kind.kind, kind.group, target.name, found)
+        self._guard(options.user, kind, obj, old)
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if _changes_nothing(obj, old):
             return Written(old, False, warnings)

@@ -1,4 +1,4 @@
-"""The objects that say who may do what: they can be kept, and the operator's manifests consist of them."""
+"""The objects that say who may do what, as manifests bring them; that they count is in `test_rights.py`."""
 
 from __future__ import annotations
 

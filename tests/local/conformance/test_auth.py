@@ -1,4 +1,4 @@
-"""Who is let in. The checks of single rights are the cluster's affair and not asked here."""
+"""Who is let in at all. What somebody may do then is in `test_rights.py`."""
 
 from __future__ import annotations
 

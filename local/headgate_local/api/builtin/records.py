@@ -121,22 +121,3 @@ class EventRules:
         if held != namespace:
             return [invalid("involvedObject.namespace", about.get("namespace", ""), "does not match event.namespace")]
         return [] if about.get("kind") or not obj.get("eventTime") else [required("involvedObject.kind")]
-
-
-class BindingRules:
-    """Bindings are kept for the manifests that contain them; who is let in here may do everything."""
-
-    def default(self, obj: Obj) -> None:
-        for subject in obj.get("subjects") or ():
-            if subject.get("kind") in ("User", "Group"):
-                subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
-
-    def prepare(self, obj: Obj, old: Obj | None) -> None:
-        """Nothing is set."""
-
-    def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
-        if not (obj.get("roleRef") or {}).get("name"):
-            return [required("roleRef.name")]
-        if old is not None and obj["roleRef"] != old["roleRef"]:
-            return [invalid("roleRef", obj["roleRef"], "cannot change roleRef")]
-        return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate_local.api.builtin import budgets, pods, records, services, workloads
+from headgate_local.api.builtin import access, budgets, pods, records, services, workloads
 from headgate_local.api.rules import NoRules, Rules
 
 RULES: dict[str, Rules] = {
@@ -12,8 +12,10 @@ RULES: dict[str, Rules] = {
     "endpointslices.discovery.k8s.io": services.EndpointSliceRules(),
     "events": records.EventRules(),
     "leases.coordination.k8s.io": records.LeaseRules(),
-    "clusterrolebindings.rbac.authorization.k8s.io": records.BindingRules(),
-    "rolebindings.rbac.authorization.k8s.io": records.BindingRules(),
+    "clusterroles.rbac.authorization.k8s.io": access.RoleRules(namespaced=False),
+    "clusterrolebindings.rbac.authorization.k8s.io": access.BindingRules(namespaced=False),
+    "roles.rbac.authorization.k8s.io": access.RoleRules(namespaced=True),
+    "rolebindings.rbac.authorization.k8s.io": access.BindingRules(namespaced=True),
     "namespaces": records.NamespaceRules(),
     "poddisruptionbudgets.policy": budgets.DisruptionBudgetRules(),
     "pods": pods.PodRules(),
