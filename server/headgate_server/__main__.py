@@ -1,13 +1,18 @@
 """`headgate-server`: read the settings, take the ports, serve until told to end."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from headgate_server import __version__, logs, settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    # As the first process of a container it would not even be told of a SIGTERM that it has no handler for, and linger
+    # for the whole grace period. Until there is something to drain, the answer is to go.
+    signal.signal(signal.SIGTERM, _go)
     try:
         config = settings.load(sys.argv[1:] if arguments is None else arguments, os.environ)
     except settings.SettingsError as error:
@@ -21,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _go(_number: int, _frame: FrameType | None) -> None:
+    os._exit(0)
 
 
 def _serve(config: settings.Settings) -> int:

@@ -3,6 +3,7 @@
 Handlers take the raw request: a framework that parses bodies would answer in its own shape, not the protocol's.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from headgate_server import about, operations
-from headgate_server.bodies import json_body
+from headgate_server.bodies import SIZE_KEY, json_body
 from headgate_server.counts import Counts
 from headgate_server.edge import BEGAN_KEY, ID_KEY, Edge
 from headgate_server.loaders.runtime import Output
@@ -23,7 +24,9 @@ from headgate_server.protocols import failures, invocations, simple, v2
 from headgate_server.protocols.failures import RequestFailed
 from headgate_server.protocols.jsonable import dumps
 from headgate_server.state import State
-from headgate_server.validation import Batch, InvalidInput
+from headgate_server.validation import Batch, InvalidInput, Validator
+
+INLINE_BYTES = 64 << 10
 
 
 class Predictions:
@@ -35,7 +38,7 @@ class Predictions:
 
     async def predict(self, request: Request) -> Response:
         loaded, body = await self._begin(request)
-        batch = simple.batch(body, loaded.validator)
+        batch = await _validated(request, simple.batch, body, loaded)
         outputs = await self._run(loaded, batch, simple.wanted(loaded.model))
         answer = simple.answer(outputs, loaded.model, loaded.class_names)
         answer |= {
@@ -48,7 +51,7 @@ class Predictions:
 
     async def invocations(self, request: Request) -> Response:
         loaded, body = await self._begin(request, type_required=True)
-        batch = invocations.batch(body, loaded.validator)
+        batch = await _validated(request, invocations.batch, body, loaded)
         outputs = await self._run(loaded, batch, loaded.model.default_outputs)
         onnx = loaded.described.flavor == "onnx"
         return _json({"predictions": invocations.predictions(outputs, loaded.model.inputs, frame=onnx)})
@@ -56,7 +59,7 @@ class Predictions:
     async def infer(self, request: Request) -> Response:
         loaded = about.named(self._state, request)
         body = await json_body(request, self._state.config)
-        batch = v2.batch(body, loaded.validator)
+        batch = await _validated(request, v2.batch, body, loaded)
         outputs = await self._run(loaded, batch, v2.wanted(body, loaded.model))
         return _json(v2.answer(body, outputs, loaded.name, loaded.version))
 
@@ -67,6 +70,13 @@ class Predictions:
 
     async def _run(self, loaded: Loaded, batch: Batch, wanted: Sequence[str]) -> list[Output]:
         return await self._predictor.run(loaded.model, batch, wanted)
+
+
+async def _validated(request: Request, batch: Callable[[Any, Validator], Batch], body: Any, loaded: Loaded) -> Batch:
+    """A large body takes up to a second to validate: probes and the other requests do not wait for that."""
+    if request.scope[SIZE_KEY] <= INLINE_BYTES:
+        return batch(body, loaded.validator)
+    return await asyncio.to_thread(batch, body, loaded.validator)
 
 
 def prediction_app(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> Edge:

@@ -13,6 +13,7 @@ from headgate_server.settings import Settings
 # before the client has seen the 413.
 MAX_DISCARDED: Final = 64 << 20
 CLOSE: Final = {"connection": "close"}
+SIZE_KEY: Final = "headgate.body_bytes"
 
 
 async def json_body(request: Request, config: Settings, *, type_required: bool = False) -> Any:
@@ -24,6 +25,7 @@ async def json_body(request: Request, config: Settings, *, type_required: bool =
     except TimeoutError:
         # A client that stops in mid body would hold its place, and a drain, for ever.
         raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
+    request.scope[SIZE_KEY] = len(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

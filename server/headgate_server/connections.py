@@ -1,35 +1,98 @@
-"""Connections of the prediction port: each ends after an age, so that clients follow a switch of traffic.
+"""Connections of both ports: how each begins, and how it ends without losing a request.
 
 A Service's selector reaches only new connections: a pooled one stays on its first pod for ever. After its age an
-answer carries `Connection: close`, which every HTTP/1.1 client obeys without losing a request.
+answer carries `Connection: close`, which every HTTP/1.1 client obeys without losing a request. At the end of the
+process only connections on which no request has begun are closed by the server. The head of a request is bounded in
+time and in size: uvicorn leaves both to whoever stands in front, and nobody does.
 """
 
 import asyncio
+import fcntl
 import math
 import random
-from typing import Any
+import struct
+import termios
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-JITTER = 0.2  # so that connections made together do not end together
-SCOPE_KEY = "headgate.connection_ends"
+JITTER: Final = 0.2  # so that connections made together do not end together
+SCOPE_KEY: Final = "headgate.connection_ends"
+SILENT_SECONDS: Final = 75.0  # a connection on which nothing was ever sent
+MAX_HEAD_BYTES: Final = 64 << 10
+LOOK_AGAIN_SECONDS: Final = 0.1
+TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-def protocol(max_age: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, with the end of its connection in every request's scope; 0 = never."""
+def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol, with the end of its connection in every request's scope; an age of 0 = never."""
 
-    class AgingProtocol(HttpToolsProtocol):
+    class BoundedProtocol(HttpToolsProtocol):
         _ends = math.inf
+        _in_head = False  # a request has begun, and its head is not complete
+        _head_bytes = 0
+        _leaving = False
+        _impatience: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._be_patient(SILENT_SECONDS)
             if max_age:
                 spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, keeps no secret
                 self._ends = self.loop.time() + max_age * spread
 
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._be_patient(None)
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if not self._in_head:
+                return
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._in_head, self._head_bytes = True, 0
+            self._be_patient(head_seconds)
+
         def on_headers_complete(self) -> None:
+            self._in_head = False
+            self._be_patient(None)
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope[SCOPE_KEY] = self._ends
             super().on_headers_complete()
+            if self._leaving:
+                self.cycle.keep_alive = False
 
-    return AgingProtocol
+        def shutdown(self) -> None:
+            """The process ends: a request of which anything has arrived is answered first."""
+            if self.transport.is_closing():
+                return
+            idle = self.cycle is None or self.cycle.response_complete
+            if not idle or not (self._in_head or self._unread()):
+                super().shutdown()
+            elif not self._leaving:
+                self._leaving = True
+                # Bytes that were not read yet may turn out to begin no request.
+                self.loop.call_later(LOOK_AGAIN_SECONDS, self._look_again)
+
+        def _look_again(self) -> None:
+            self._leaving = self._in_head
+            if not self._in_head:
+                self.shutdown()
+
+        def _unread(self) -> int:
+            """Bytes that have arrived and that the event loop has not come to yet; closed on, they would be a reset."""
+            number = self.transport.get_extra_info("socket").fileno()
+            return int(struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, b"\0" * 4))[0])
+
+        def _be_patient(self, seconds: float | None) -> None:
+            if self._impatience is not None:
+                self._impatience.cancel()
+            self._impatience = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+
+    return BoundedProtocol

@@ -55,8 +55,8 @@ class Process:
         self._now = asyncio.Event()
         # A request that outlives reading its body and its prediction is stuck, and cut.
         patience = math.ceil(2 * config.timeout) + 1
-        self._http = _listener(connections.protocol(config.connection_max_age), patience)
-        self._ops = _listener(connections.protocol(0), patience)
+        self._http = _listener(connections.protocol(config.connection_max_age, config.timeout), patience)
+        self._ops = _listener(connections.protocol(0, config.timeout), patience)
         self._http.config.app = prediction_app(self.state, self._counts, self._predictor, self._open_connections)
         self._ops.config.app = operations_app(self.state, self._counts, self._predictor, self._open_connections)
 
@@ -83,14 +83,13 @@ class Process:
         logs.event("ended", in_flight=self.state.in_flight)
 
     def terminate(self) -> None:
-        """SIGTERM: drain; a second one: at once."""
-        if self._stop.is_set():
-            self._now.set()
-            self._http.force_exit = True
+        """SIGTERM: drain. Said again (a kubelet that was restarted does) it changes nothing; SIGKILL is for haste."""
         self._stop.set()
 
     def interrupt(self) -> None:
-        """Ctrl-C on a laptop: no endpoints have to propagate."""
+        """Ctrl-C on a laptop: no endpoints have to propagate; a second one: at once."""
+        if self._now.is_set():
+            self._http.force_exit = self._ops.force_exit = True
         self._now.set()
         self.terminate()
 

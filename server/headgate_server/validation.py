@@ -50,6 +50,7 @@ class Validator:
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
         self._columns = {c.name: c for c in inputs.columns} if isinstance(inputs, Columns) else {}
+        self._required = {name for name, column in self._columns.items() if column.required}
         self._tensors = {t.name: t for t in inputs.tensors} if isinstance(inputs, Tensors) else {}
 
     # -- what the protocols hand in ---------------------------------------------------------------------------
@@ -117,6 +118,8 @@ class Validator:
 
     def _cells_of(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         names = {name: None for row in rows for name in row}
+        # Before the cells are made: rows that each bring names of their own would make a square of them.
+        self._check_names(set(names), set(self._columns), self._required)
         cells: dict[str, list[Any]] = {name: [] for name in names}
         for row in rows:
             for name, cell in cells.items():
@@ -124,8 +127,7 @@ class Validator:
         return cells
 
     def _by_column(self, cells: Mapping[str, Sequence[Any]], rows: int) -> Batch:
-        required = {name for name, column in self._columns.items() if column.required}
-        self._check_names(set(cells), set(self._columns), required)
+        self._check_names(set(cells), set(self._columns), self._required)
         arrays, details = {}, []
         for name, column in self._columns.items():
             try:

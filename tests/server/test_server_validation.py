@@ -101,6 +101,12 @@ def test_a_column_missing_in_one_row_is_found():
         column("long").records([{"x": 1}, {}])
 
 
+def test_rows_that_each_bring_names_of_their_own_are_refused_before_a_square_is_made_of_them():
+    rows = [{f"x{n}": 1} for n in range(100_000)]  # as a square: ten thousand million cells
+    with pytest.raises(InvalidInput, match="unknown"):
+        column("double", required=False).records(rows)
+
+
 def test_missing_columns_are_named_and_unknown_ones_counted():
     validator = Validator(Columns((Column("a", "long"), Column("b", "long"))))
     with pytest.raises(InvalidInput) as caught:

@@ -14,6 +14,7 @@ from headgate_server.protocols.jsonable import plain
 from headgate_server.signature import Column, Columns, Tensor
 from headgate_server.validation import Batch, Detail, InvalidInput, Validator
 
+MAX_DEPTH: Final = 16
 EXTENSIONS: Final[tuple[str, ...]] = ()
 KINDS: Final[Mapping[str, str]] = {
     "BOOL": "boolean",
@@ -111,8 +112,9 @@ def _input(item: Any, n: int) -> tuple[str, list[Any], Sequence[int], str]:
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
         raise InvalidInput(f"{where}: binary tensor data is not supported, send the data as JSON")
     shape, datatype, data = item.get("shape"), item.get("datatype"), item.get("data")
-    if not isinstance(shape, list) or not all(type(d) is int and d >= 0 for d in shape):
-        raise InvalidInput(f"{where}: shape: expected a list of whole numbers")
+    if not isinstance(shape, list) or len(shape) > MAX_DEPTH or not all(type(d) is int and d >= 0 for d in shape):
+        # Bounded before it is multiplied: a long shape of large numbers takes the event loop for minutes.
+        raise InvalidInput(f"{where}: shape: expected a list of at most {MAX_DEPTH} whole numbers")
     if not isinstance(datatype, str) or datatype not in KINDS:
         raise InvalidInput(f"{where}: datatype: expected one of {', '.join(KINDS)}")
     if not isinstance(data, list):
@@ -127,7 +129,7 @@ def _input(item: Any, n: int) -> tuple[str, list[Any], Sequence[int], str]:
 
 
 def _flatten(data: list[Any], flat: list[Any], depth: int) -> None:
-    if depth > 16:
+    if depth > MAX_DEPTH:
         raise InvalidInput("data: nested too deep")
     for value in data:
         if isinstance(value, list):
