@@ -22,6 +22,8 @@ MAGIC = b"k8s\x00"
 META = "k8s.io.apimachinery.pkg.apis.meta.v1"
 TIMES = {f"{META}.Time": "seconds", f"{META}.MicroTime": "microseconds"}
 QUANTITY = "k8s.io.apimachinery.pkg.api.resource.Quantity"
+# Holds JSON as it is.
+RAW = {f"{META}.FieldsV1", "k8s.io.apimachinery.pkg.runtime.RawExtension"}
 INT_OR_STRING = "k8s.io.apimachinery.pkg.util.intstr.IntOrString"
 
 Message = dict[str, list[str]]
@@ -120,6 +122,8 @@ def _value(kind: str, raw: Any, schema: Schema | None) -> Any:
         case _ if kind == INT_OR_STRING:
             parts = dict(_fields(raw))
             return parts.get(3, b"").decode() if parts.get(1) else parts.get(2, 0)
+        case _ if kind in RAW:
+            return json.loads(dict(_fields(raw)).get(1, b"null"))
         case _ if kind in TIMES:
             return _time(dict(_fields(raw)), TIMES[kind])
         case _:
