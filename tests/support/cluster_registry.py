@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +134,6 @@ def plan(registry: Registry, marks: dict[str, str]) -> Obj:
         answer = {version: registry.models[mark]["answers"][number] for version, mark in marks.items()}
         rounds.append({"body": {"features": row}, "answer": answer})
     return {"path": "/predict", "at": ["prediction"], "rounds": rounds}
-
-
-def seconds_of_spinning(url: str, spins: int, name: str) -> float:
-    """How long the slow model computes for so many turns."""
-    began = time.monotonic()
-    answer = requests.post(f"{url}/v2/models/{name}/infer", json=slow_body(spins), timeout=60)
-    assert answer.status_code == 200, answer.text
-    return time.monotonic() - began
 
 
 def slow_body(spins: int) -> Obj:

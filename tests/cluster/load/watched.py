@@ -1,6 +1,6 @@
 """What the clients of one pod see while it ends: a program of its own, which runs in another pod.
 
-One client keeps its connection, one takes a new one for each request, a few are in the middle of requests that take
+One client keeps its connection, one takes a new one for each request, one is in the middle of a request that takes
 seconds. All goes on until nobody listens any more. What happened is printed at the end, as one line of JSON: `events`
 with `at` (seconds since 1970), `client` and what it saw.
 """
@@ -27,7 +27,7 @@ class Watcher:
     def note(self, client: str, **seen: Any) -> None:
         self.events.append({"at": time.time(), "client": client, **seen})
 
-    async def run(self, slow: int) -> None:
+    async def run(self) -> None:
         limits = aiohttp.ClientTimeout(total=60)
         async with (
             aiohttp.ClientSession(timeout=limits) as kept,
@@ -35,8 +35,7 @@ class Watcher:
             asyncio.timeout(AT_MOST_SECONDS),
             asyncio.TaskGroup() as group,
         ):
-            for _ in range(slow):
-                group.create_task(self._predict("slow", fresh, self._slow))
+            group.create_task(self._predict("slow", fresh, self._slow))
             group.create_task(self._again("kept", kept))
             group.create_task(self._again("fresh", fresh))
             group.create_task(self._probe(fresh))
@@ -76,11 +75,10 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("address", help="of the pod")
     parser.add_argument("plan", type=Path, help="JSON: path, quick and slow (two bodies)")
-    parser.add_argument("--slow", type=int, default=2, help="how many slow requests are under way")
     told = parser.parse_args()
     watcher = Watcher(told.address, json.loads(told.plan.read_text(encoding="utf-8")))
     try:
-        await watcher.run(told.slow)
+        await watcher.run()
     finally:
         print(json.dumps({"events": watcher.events}), flush=True)
 
