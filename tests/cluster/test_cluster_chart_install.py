@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from chart_render import CHART, EVERY_VALUE, ROOT, objects
+from chart_render import CHART, EVERY_VALUE, ROOT, helm_program, kubectl_program, objects
 from cluster_lab import OPERATOR_IMAGE, OPERATOR_NAMESPACE, SERVER_IMAGE, Lab
 from cluster_operator import RELEASE
 from cluster_platform import run
 from cluster_subject import Subject
 from cluster_trial import Trial
+from headgate_operator import __version__
 from kube_wire import eventually
 
 Obj = dict[str, Any]
@@ -28,6 +29,8 @@ DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modeldeplo
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{OPERATOR_NAMESPACE}/deployments/{RELEASE}"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OPERATOR_NAMESPACE}/leases/{RELEASE}"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+# A release is made anew several times, and others may be at work on the machine.
+pytestmark = pytest.mark.timeout(600)
 RESTRICTED = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
 
 
@@ -35,6 +38,7 @@ RESTRICTED = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "res
 def another_operator(lab: Lab) -> Iterator[None]:
     """The usual operator is away for the test, and there again after it."""
     lab.operator.uninstall()
+    lab.wire.delete(LEASE)  # else the next one waits for its end
     try:
         yield
     finally:
@@ -204,21 +208,6 @@ def test_an_operator_that_elects_nobody_is_one_pod_at_a_time(lab: Lab, iris: Sub
     assert lab.wire.read(LEASE) == left
 
 
-def test_credentials_of_the_registry_can_be_read_by_the_operator(
-    lab: Lab, changed_operator: None, tmp_path: Path
-) -> None:
-    secrets = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/secrets"
-    lab.wire.delete(f"{secrets}/mlflow")
-    lab.wire.create(secrets, {"metadata": {"name": "mlflow"}, "stringData": {"username": "ada", "password": "s3cret"}})
-    lab.operator.install(registry={"uri": lab.registry.url, "credentialsSecret": "mlflow"})
-
-    folder = environment(lab.wire.read(DEPLOYMENT))["HEADGATE_OPERATOR_REGISTRY_CREDENTIALS"]
-    read = f"import pathlib; print([pathlib.Path('{folder}', n).read_text() for n in ('username', 'password')])"
-    said = lab.kubectl("-n", OPERATOR_NAMESPACE, "exec", f"deployment/{RELEASE}", "--", "python", "-c", read)
-
-    assert said.strip() == "['ada', 's3cret']"
-
-
 # --- the definition ---------------------------------------------------------------------------------------------------
 
 
@@ -324,54 +313,124 @@ def test_in_chosen_namespaces_an_operator_works_with_roles_of_theirs_alone(
         helm(lab, "uninstall", "narrow", "--wait", namespace=own)
 
 
-# --- without helm -----------------------------------------------------------------------------------------------------
+# --- docs/install.md --------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def kustomization(lab: Lab, folder: Path, base: str) -> Iterator[Path]:
-    """A user's own kustomization over one of k8s/, as docs/install.md shows it."""
-    for part in ("k8s", "crds"):
-        shutil.copytree(ROOT / part, folder / part)
-    mine = folder / "mine"
-    mine.mkdir()
-    told = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    found = re.search(r"```yaml\n# mine/kustomization.yaml\n(.*?)```", told, re.DOTALL)
-    assert found, "docs/install.md shows a kustomization"
-    shown = yaml.safe_load(found[1])
-    assert shown["resources"] == ["../k8s"]
-    shown["resources"] = [f"../{base}"]
-    shown["images"] = [{"name": "ghcr.io/headgate/headgate-operator", "newName": OPERATOR_IMAGE, "newTag": "1"}]
-    patch = yaml.safe_load(shown["patches"][0]["patch"])
-    (container,) = patch["spec"]["template"]["spec"]["containers"]
-    container["env"] = [
-        {"name": "HEADGATE_OPERATOR_REGISTRY_URI", "value": lab.registry.url},
-        {"name": "HEADGATE_OPERATOR_SERVER_IMAGE", "value": f"{SERVER_IMAGE}:1"},
-        {"name": "HEADGATE_OPERATOR_POLL_INTERVAL", "value": "1s"},
-    ]
-    shown["patches"][0]["patch"] = yaml.safe_dump(patch)
-    (mine / "kustomization.yaml").write_text(yaml.safe_dump(shown), encoding="utf-8")
-    try:
-        yield mine
-    finally:
-        place = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}"
-        lab.wire.delete(place)
-        eventually(lambda: lab.wire.get(place).status == 404, "the namespace is gone", 60)
+class Document:
+    """docs/install.md as its reader has it: a checkout, helm and kubectl, and what it says to write and to run."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._lab, self._folder = lab, folder
+        for part in ("charts", "k8s", "crds"):
+            shutil.copytree(ROOT / part, folder / part, symlinks=True)
+        (folder / "bin").mkdir()
+        (folder / "bin" / "helm").symlink_to(helm_program())
+        (folder / "bin" / "kubectl").symlink_to(kubectl_program())
+        text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+        text = text.replace("http://mlflow.mlops:5000", lab.registry.url).replace("REGISTRY/", "testbed.local/")
+        self._write_files(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+        self._text = re.sub(r"^```yaml\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+    def commands(self, heading: str) -> list[str]:
+        """Those of one part, in their order."""
+        (part,) = re.findall(rf"^#+ {heading}\n(.*?)(?=^#+ |\Z)", self._text, re.DOTALL | re.MULTILINE)
+        blocks = re.findall(r"^```\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+        found = "".join(blocks).replace("\\\n", " ").splitlines()
+        assert found, f"{heading} has commands"
+        return found
+
+    def run(self, commands: list[str]) -> None:
+        path = f"{self._folder / 'bin'}:/usr/bin:/bin"
+        variables = [f"PATH={path}", f"HOME={self._folder}", f"KUBECONFIG={self._lab.platform.kubeconfig}"]
+        script = "\n".join(["set -euxo pipefail", f"cd {self._folder}", *commands])
+        run("env", *variables, "bash", "-c", script, timeout=240)
+
+    def _write_files(self, shown: list[tuple[str, str]]) -> None:
+        assert [name for name, _ in shown] == ["mine/kustomization.yaml", "team-b/kustomization.yaml"]
+        for name, text in shown:
+            (self._folder / name).parent.mkdir()
+            (self._folder / name).write_text(text, encoding="utf-8")
+        # What the reader is told to set in a file that is there, and the names of the images.
+        file = self._folder / "k8s" / "namespaced" / "kustomization.yaml"
+        text = file.read_text(encoding="utf-8").replace('_URI, value: ""', f"_URI, value: {self._lab.registry.url}")
+        text = text.replace("value: team-a}", 'value: "team-a,team-b"}')
+        file.write_text(text + yaml.safe_dump({"images": yaml.safe_load(shown[0][1])["images"]}), encoding="utf-8")
 
 
-def test_the_plain_manifests_do_the_same_and_go_without_a_model(
-    lab: Lab, iris: Subject, trial: Trial, another_operator: None, tmp_path: Path
+@pytest.fixture
+def document(lab: Lab, another_operator: None, tmp_path: Path) -> Document:
+    for name, dockerfile in ((OPERATOR_IMAGE, "Dockerfile.operator"), (SERVER_IMAGE, "Dockerfile.server")):
+        if f"{name}:{__version__}" not in lab.platform.images():
+            lab.platform.build_image(f"{name}:{__version__}", ROOT / dockerfile)
+    return Document(lab, tmp_path)
+
+
+def test_the_commands_for_helm_work_as_they_are_written(lab: Lab, document: Document) -> None:
+    lab.wire.delete(f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/secrets/mlflow")
+
+    document.run(document.commands("Helm"))
+    lab.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+    folder = environment(lab.wire.read(DEPLOYMENT))["HEADGATE_OPERATOR_REGISTRY_CREDENTIALS"]
+    read = f"import pathlib; print(*(pathlib.Path('{folder}', n).read_text() for n in ('username', 'password')))"
+    said = lab.kubectl("-n", OPERATOR_NAMESPACE, "exec", f"deployment/{RELEASE}", "--", "python", "-c", read)
+    assert said.strip() == "headgate ..."
+
+    document.run(document.commands("Upgrade"))
+    lab.operator.settled()
+
+    document.run(document.commands("Uninstall"))
+    assert lab.wire.get(DEPLOYMENT).status == 404
+    eventually(lambda: lab.wire.get(DEFINITION).status == 404, "the definition is gone, on purpose")
+
+
+def test_the_plain_manifests_work_as_they_are_told_and_go_without_a_model(
+    lab: Lab, iris: Subject, trial: Trial, document: Document
 ) -> None:
-    with kustomization(lab, tmp_path, "k8s") as mine:
-        lab.kubectl("apply", "-k", str(mine))
-        lab.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/headgate", "--timeout=120s")
+    *there, one, other = document.commands("Kustomize")
+    assert "delete" in one
+    assert "delete" in other
+    with namespace_gone_after(lab):
+        document.run(there)
         iris.goes_live("1")
         before = lives(iris)
 
         with trial.loaded() as load:
-            lab.kubectl("delete", "-k", str(tmp_path / "k8s" / "cluster-wide"))
-            lab.kubectl("delete", "-k", str(tmp_path / "k8s" / "base"))
+            document.run([one, other])
             answered = len(load.answers)
             load.until(lambda: len(load.answers) >= answered + 200, "another 200 answers without an operator")
 
     assert lab.wire.get(DEFINITION).status == 200
     assert lives(iris) == before
+
+
+def test_the_commands_for_chosen_namespaces_work_as_they_are_written(lab: Lab, document: Document) -> None:
+    by_helm, *by_kustomize = document.commands("Chosen namespaces")
+    account = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{RELEASE}"
+    teams = ("team-a", "team-b")
+
+    def works() -> None:
+        lab.operator.settled()
+        for team in teams:
+            assert may(lab, account, "list", "modeldeployments.headgate.dev", team)
+        assert not may(lab, account, "list", "modeldeployments.headgate.dev", "default")
+
+    with namespace_gone_after(lab, *teams):
+        for team in teams:
+            lab.make_namespace(team)
+        document.run([by_helm])
+        works()
+        lab.operator.uninstall()
+        document.run(by_kustomize)
+        works()
+
+
+@contextmanager
+def namespace_gone_after(lab: Lab, *more: str) -> Iterator[None]:
+    """The operator's, and these: kubectl's objects in them are not Helm's to remove."""
+    try:
+        yield
+    finally:
+        places = [f"/api/v1/namespaces/{name}" for name in (OPERATOR_NAMESPACE, *more)]
+        for place in places:
+            lab.wire.delete(place)
+        eventually(lambda: all(lab.wire.get(place).status == 404 for place in places), "the namespaces are gone", 90)
