@@ -19,6 +19,10 @@ def decoded(kind: Kind, obj: Obj, options: Options) -> tuple[Obj, list[str]]:
     obj = {"apiVersion": kind.api_version, "kind": kind.kind, **clone(obj)}
     if not isinstance(obj.setdefault("metadata", {}), dict):
         raise errors.bad_request("metadata must be an object")
+    if kind.custom:
+        obj["metadata"] = fields.without_null_texts(kind.schema.at("metadata"), obj["metadata"])
+    else:
+        obj = fields.without_null_texts(kind.schema, obj)
     obj, unknown = fields.known(kind.schema, obj)
     if unknown and options.validation == "Strict":
         raise _strict(kind, obj, unknown, options)
@@ -76,6 +80,8 @@ def applied(target: Target, config: Obj) -> Obj:
     given = config.get("apiVersion", "")
     if given != kind.api_version:
         versions = f"Specified patch version: {given}, expected: {kind.api_version}"
+        if not kind.custom:
+            raise errors.bad_request(f"invalid object type: {given}, Kind={config.get('kind', '')}")
         raise errors.bad_request(f"Incorrect version specified in apply patch. {versions}")
     if config.get("kind") != kind.kind:
         raise errors.bad_request(f"expected an object of kind {kind.kind}, got {json.dumps(config.get('kind'))}")
@@ -84,14 +90,21 @@ def applied(target: Target, config: Obj) -> Obj:
     if meta.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
     check_name(target, meta)
+    given_namespace = meta.get("namespace", "")
     if kind.namespaced:
         meta.setdefault("namespace", target.namespace)
+    wrong = list(fields.misfits(kind.schema, config))
+    nulls = list(fields.null_errors(kind.schema, config)) if kind.custom else []
+    if not kind.custom:
+        config = fields.without_null_texts(kind.schema, config)
     config, unknown = fields.known(kind.schema, config, nulls=not kind.custom)
-    wrong = [f".{one}: field not declared in schema" for one in unknown]
+    wrong += [f".{one}: field not declared in schema" for one in unknown]
     repeated = fields.repeated_keys(kind.schema, config)
     wrong += [f"{text(path[:-1])}: duplicate entries for key {text(path[-1:])}" for path in repeated]
     if wrong:
-        about = f"({target.namespace}/{target.name}; {kind.api_version}, Kind={kind.kind})"
+        about = f"({given_namespace}/{target.name}; {kind.group}/{kind.version}, Kind={kind.kind})"
         listed = wrong[0] if len(wrong) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in wrong)
         raise errors.ApiError(500, "", f"failed to create typed patch object {about}: {listed}")
+    if nulls:
+        raise errors.invalid_object(kind.kind, kind.group, target.name, nulls)
     return config

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from headgate_local.api.apply.paths import Path, field_element, item_element
+from headgate_local.errors import FieldError, FieldReason
 from headgate_local.schema import Schema
 from headgate_local.store import Obj
+
+NUMERIC = "numeric (int or float)"
 
 
 def known(schema: Schema, obj: Obj, *, nulls: bool = False) -> tuple[Obj, list[str]]:
@@ -19,6 +22,58 @@ def known(schema: Schema, obj: Obj, *, nulls: bool = False) -> tuple[Obj, list[s
     `nulls` keeps those that mean nothing: an applied configuration owns them too, and clears what is there."""
     unknown: list[str] = []
     return _known(schema, obj, "", unknown, nulls), unknown
+
+
+def without_null_texts(schema: Schema | None, value: Any) -> Any:
+    """A null in a map of texts, as a typed decoder reads it: the key is there, and its text is empty."""
+    if schema is None or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, list):
+        return [without_null_texts(schema.items, one) for one in value]
+    if schema.additional is not None and schema.additional.type == "string" and not schema.properties:
+        return {name: "" if item is None else item for name, item in value.items()}
+    return {name: without_null_texts(schema.child(name), item) for name, item in value.items()}
+
+
+def null_errors(schema: Schema | None, value: Any, path: str = "") -> Iterator[FieldError]:
+    """The nulls in an applied custom object where the schema wants something else."""
+    if schema is None:
+        return
+    if isinstance(value, dict):
+        for name, item in value.items():
+            here, child = f"{path}.{name}" if path else name, schema.child(name)
+            if item is None and child is not None and not child.nullable and not child.keeps_unknown and child.type:
+                why = f'{here} in body must be of type {child.type}: "null"'
+                yield FieldError(FieldReason.TYPE_INVALID, here, "null", why)
+            else:
+                yield from null_errors(child, item, here)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from null_errors(schema.items, item, f"{path}[{index}]")
+
+
+SCALARS = {"string": "string", "boolean": "boolean", "integer": NUMERIC, "number": NUMERIC}
+
+
+def misfits(schema: Schema | None, value: Any, path: str = "") -> Iterator[str]:
+    """What keeps an applied configuration from being one of its schema at all: other than the rules of a kind, it is
+    not told in the words of a validation."""
+    if schema is None or value is None or schema.int_or_string:
+        return
+    if schema.type and not _has_type(schema.type, value) and not (schema.type == "integer" and _is_number(value)):
+        wanted = {"object": "map", "array": "list"}.get(schema.type) or SCALARS.get(schema.type, schema.type)
+        given = "string" if wanted == NUMERIC and isinstance(value, str) else f"&{{{value}}}"
+        yield f"{path}: expected {wanted}, got {given}"
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from misfits(schema.child(name), item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from misfits(schema.items, item, path)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def without_empties(schema: Schema | None, value: Any) -> Any:

@@ -9,6 +9,8 @@ from headgate_local.access.users import User
 from headgate_local.api import patches
 from headgate_local.api.request import Request
 
+LONGEST_MANAGER = 128
+
 
 @dataclass(frozen=True)
 class Options:
@@ -35,9 +37,24 @@ class Options:
         if query.get("force") and request.media_type != patches.APPLY and request.method == "PATCH":
             wrong = errors.forbidden("force", "may not be specified for non-apply patch")
             raise errors.invalid_object("PatchOptions", "meta.k8s.io", "", [wrong])
-        manager = query.get("fieldManager") or request.user_agent.partition("/")[0] or "unknown"
+        manager = query.get("fieldManager") or request.user_agent.partition("/")[0][:LONGEST_MANAGER] or "unknown"
+        _check_manager(manager, request.method)
         patch = request.body.decode("utf-8", "replace") if request.method == "PATCH" else ""
         return Options(manager, dry_run == "All", validation, request.flag("force"), patch, request.user)
+
+
+def _check_manager(manager: str, method: str) -> None:
+    kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}.get(method, "DeleteOptions")
+    wrong = []
+    if len(manager.encode()) > LONGEST_MANAGER:
+        hint = f"may not be more than {LONGEST_MANAGER} bytes"
+        wrong.append(errors.FieldError(errors.FieldReason.TOO_LONG, "fieldManager", detail=hint))
+    for at, character in enumerate(manager):
+        if not character.isprintable():
+            hint = f"invalid character U+{ord(character):04X} (at position {at})"
+            wrong.append(errors.invalid("fieldManager", manager, hint))
+    if wrong:
+        raise errors.invalid_object(kind, "meta.k8s.io", "", wrong)
 
 
 def _bad_option(name: str, value: str, *supported: str) -> errors.ApiError:

@@ -148,6 +148,7 @@ class Writer:
 
     def update(self, target: Target, obj: Obj, options: Options, *, applier: Managers | None = None) -> Written:
         kind = target.kind
+        forgotten = not target.subresource and _forgets_managers(obj)
         obj, warnings = decoding.decoded(kind, obj, options)
         meta = obj["metadata"]
         decoding.check_name(target, meta)
@@ -161,7 +162,7 @@ class Writer:
         rules.default(obj)
         rules.prepare(obj, old)
         self._bump_generation(kind, obj, old)
-        obj = self._owned_on_update(target, obj, old, options, applier, sent)
+        obj = ownership.write(obj, {}) if forgotten else self._owned_on_update(target, obj, old, options, applier, sent)
         found = metadata.validate(kind, obj) + metadata.change_errors(obj, old) + rules.validate(obj, old)
         if found:
             raise errors.invalid_object(kind.kind, kind.group, target.name, found)
@@ -270,6 +271,12 @@ class Writer:
         if _finalizers(live):
             return self._store.put(target.kind, live)
         return self._store.remove(target.kind, "", target.name)
+
+
+def _forgets_managers(obj: Obj) -> bool:
+    """A list of managers that is there and empty, or has one empty entry: who owned what is to be forgotten."""
+    meta = obj.get("metadata")
+    return isinstance(meta, dict) and meta.get("managedFields") in ([], [{}])
 
 
 def namespace_holds(kind: Kind, obj: Obj) -> bool:

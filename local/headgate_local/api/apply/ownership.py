@@ -129,7 +129,7 @@ def applied(
         mine = _plainly_applied(schema, live)
         conflicts = [(other, fields - mine) for other, fields in conflicts if fields - mine]
     if conflicts and not force:
-        raise conflict_error(conflicts, {other: managers[other].time for other, _ in conflicts})
+        raise conflict_error(conflicts)
     others = _without({other: owned for other, owned in managers.items() if other != who}, changed | gone)
     if wanted:
         others[who] = Owned(wanted, now)
@@ -166,31 +166,29 @@ def _pruned(schema: Schema, merged: Obj, managers: Managers, previous: PathSet, 
     return pruned
 
 
-def conflict_error(conflicts: Iterable[tuple[ManagerId, PathSet]], times: dict[ManagerId, str]) -> ApiError:
+def conflict_error(conflicts: Iterable[tuple[ManagerId, PathSet]]) -> ApiError:
     found = [(who, path) for who, fields in conflicts for path in sorted(fields, key=paths.text)]
-    found.sort(key=lambda pair: (_shown(pair[0], times), paths.text(pair[1])))
+    found.sort(key=lambda pair: (_shown(pair[0]), paths.text(pair[1])))
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {_shown(who, times)}", "field": paths.text(path)}
+        {"reason": "FieldManagerConflict", "message": f"conflict with {_shown(who)}", "field": paths.text(path)}
         for who, path in found
     ]
     if len(found) == 1:
         who, path = found[0]
-        message = f"Apply failed with 1 conflict: conflict with {_shown(who, times)}: {paths.text(path)}"
+        message = f"Apply failed with 1 conflict: conflict with {_shown(who)}: {paths.text(path)}"
     else:
         lines: list[str] = []
         for who in dict.fromkeys(who for who, _ in found):
-            lines.append(f"conflicts with {_shown(who, times)}:")
+            lines.append(f"conflicts with {_shown(who)}:")
             lines += [f"- {paths.text(path)}" for other, path in found if other == who]
         message = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
     return ApiError(409, "Conflict", message, {"causes": causes})
 
 
-def _shown(who: ManagerId, times: dict[ManagerId, str]) -> str:
+def _shown(who: ManagerId) -> str:
     text = f'"{who.manager}"'
     if who.subresource:
         text += f' with subresource "{who.subresource}"'
     if who.operation == "Update":
         text += f" using {who.api_version}"
-        if times.get(who):
-            text += f" at {times[who]}"
     return text

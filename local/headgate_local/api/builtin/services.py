@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from headgate_local.api.builtin.pods import port_errors
 from headgate_local.api.metadata import DNS_LABEL, LABEL_HINT
 from headgate_local.errors import FieldError, FieldReason, duplicate, invalid, not_supported, required
 from headgate_local.store import Obj
@@ -86,8 +85,10 @@ def _service_errors(spec: Obj) -> Iterator[FieldError]:
         elif name and name in seen_names:
             yield duplicate(f"{path}.name", name)
         seen_names.add(name)
-        found = list(port_errors(port.get("port", 0), f"{path}.port"))
-        yield from found or ()
+        for field in ("port", "targetPort"):
+            number = port.get(field) or 0
+            if isinstance(number, int) and not 0 < number < 65536:
+                yield invalid(f"{path}.{field}", number, "must be between 1 and 65535, inclusive")
         key = (port["protocol"], port.get("port", 0))
         if key in seen_ports:
             yield duplicate(path, {"protocol": key[0], "port": key[1]})
