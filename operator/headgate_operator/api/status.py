@@ -63,10 +63,12 @@ class Candidate:
     deployment: str
     started_at: datetime
     deadline_from: datetime
+    watched_seconds: int = 0  # of the deadline, before `deadline_from`: what was watched outlives the process that did
     digest: str | None = None
     replicas: int = 0
     ready_replicas: int = 0
     verified_at: datetime | None = None
+    incomplete_since: datetime | None = None  # verified, and scaled to more pods than are ready
     blocked_by: Reason | None = None
     waiting_for: str | None = None
 

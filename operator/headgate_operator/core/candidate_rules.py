@@ -7,10 +7,11 @@ pods, so several may fire in one pass.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from headgate_operator.api.reasons import Reason
-from headgate_operator.api.status import Outcome, Phase, RolloutReason, Status
-from headgate_operator.core.failures import deadline_passed, digests_of, failure
+from headgate_operator.api.status import Candidate, Outcome, Phase, RolloutReason, Status
+from headgate_operator.core.failures import deadline_passed, deadline_runs, digests_of, failure
 from headgate_operator.core.gates import READY_TO_SWITCH, VERIFY, held_by
 from headgate_operator.core.rollouts import (
     abandon,
@@ -24,6 +25,8 @@ from headgate_operator.core.rollouts import (
 from headgate_operator.core.view import View, outside_trouble
 from headgate_operator.core.wanted import frozen, reason_for, wanted
 
+CHECKPOINT_SECONDS = 60
+
 
 def keep_clock(view: View, status: Status) -> Status:
     """Time in which the candidate could not get on, for reasons outside it, does not count towards its deadline."""
@@ -31,10 +34,31 @@ def keep_clock(view: View, status: Status) -> Status:
     if candidate is None:
         return status
     blocked_by = _blocked_by(view, status)
-    if blocked_by is candidate.blocked_by:
-        return status
-    deadline_from = view.now if blocked_by is None else candidate.deadline_from
-    return replace(status, candidate=replace(candidate, blocked_by=blocked_by, deadline_from=deadline_from))
+    if blocked_by is not candidate.blocked_by:
+        candidate = replace(candidate, blocked_by=blocked_by)
+        return replace(status, candidate=begin_deadline(view, candidate) if blocked_by is None else candidate)
+    growing = candidate.verified_at is not None and not view.complete(candidate.revision)
+    if growing != (candidate.incomplete_since is not None):
+        grown = replace(candidate, incomplete_since=view.now if growing else None)
+        return replace(status, candidate=begin_deadline(view, grown) if growing else grown)
+    return replace(status, candidate=_with_what_was_watched(view, candidate))
+
+
+def begin_deadline(view: View, candidate: Candidate) -> Candidate:
+    return replace(candidate, deadline_from=view.now, watched_seconds=0)
+
+
+def _with_what_was_watched(view: View, candidate: Candidate) -> Candidate:
+    """Put down once a minute: an operator that is restarted more often than the deadline would never see it pass."""
+    seconds = view.watched(candidate.deadline_from).total_seconds()
+    if not deadline_runs(candidate) or seconds < CHECKPOINT_SECONDS:
+        return candidate
+    whole = int(seconds)
+    return replace(
+        candidate,
+        watched_seconds=candidate.watched_seconds + whole,
+        deadline_from=view.now - timedelta(seconds=seconds - whole),
+    )
 
 
 def _blocked_by(view: View, status: Status) -> Reason | None:
@@ -105,7 +129,7 @@ def verify(view: View, status: Status) -> Status:
         return replace(status, candidate=replace(candidate, verified_at=view.now, digest=digest))
     if view.ready_pods(candidate.revision) >= min(view.spec.replicas, candidate.ready_replicas):
         return status
-    return replace(status, candidate=replace(candidate, verified_at=None, deadline_from=view.now))
+    return replace(status, candidate=begin_deadline(view, replace(candidate, verified_at=None)))
 
 
 def give_up_late(view: View, status: Status) -> Status:

@@ -8,6 +8,7 @@ not even count towards the deadline (`deadline_from` is set anew when the troubl
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from headgate_operator.api.durations import format_duration
 from headgate_operator.api.status import By, Candidate, Scope
@@ -67,13 +68,19 @@ def crashes(view: View, candidate: Candidate) -> Verdict | None:
     return None
 
 
+def deadline_runs(candidate: Candidate) -> bool:
+    """Until it is verified, and again while pods that scaling has added keep a verified one from its turn."""
+    waiting = candidate.verified_at is None or candidate.incomplete_since is not None
+    return candidate.blocked_by is None and waiting
+
+
 def deadline_passed(view: View, candidate: Candidate) -> Verdict | None:
-    if candidate.blocked_by is not None or candidate.verified_at is not None:
-        return None
-    if view.watched(candidate.deadline_from) < view.policy.progress_deadline:
+    watched = timedelta(seconds=candidate.watched_seconds) + view.watched(candidate.deadline_from)
+    if not deadline_runs(candidate) or watched < view.policy.progress_deadline:
         return None
     waited = format_duration(view.policy.progress_deadline)
-    message = f"not ready and verified within {waited}. {_last_word(view, candidate)}".strip()
+    what = "not ready and verified" if candidate.verified_at is None else "scaled, and not all of its pods ready"
+    message = f"{what} within {waited}. {_last_word(view, candidate)}".strip()
     return Verdict(scope=Scope.REVISION, by=By.LOAD, gate="ProgressDeadline", message=message)
 
 

@@ -65,16 +65,30 @@ def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
     public = view.children.public
     if public is None:
         return None
-    name = public.revision if public.revision is not None else _only_ready(view)
+    name = public.revision if public.revision is not None else _answering(view, status)
     if name is None or view.deployment(name) is None or (status.candidate and status.candidate.revision == name):
         return None
     asked = wanted(view, status).asked  # stands in for a stored revision that was lost together with the status
     return view.revision(name) or (asked if asked is not None and asked.hash == name else None)
 
 
-def _only_ready(view: View) -> str | None:
-    ready = [name for name in view.children.deployments if view.ready_pods(name) > 0]
-    return ready[0] if len(ready) == 1 else None
+def _answering(view: View, status: Status) -> str | None:
+    """Of several that are ready, and reached by a selector that names none of them, one keeps the traffic: rather one
+    that has shown the golden prediction (only then is a digest recorded), that has more pods, that is wanted, newer."""
+    candidate = status.candidate.revision if status.candidate else None
+    asked = wanted(view, status).asked
+
+    def worth(name: str) -> tuple[bool, int, bool, int]:
+        revision = view.revision(name)
+        return (
+            name in view.children.digests,
+            view.ready_pods(name),
+            asked is not None and asked.hash == name,
+            revision.number if revision is not None else 0,
+        )
+
+    ready = [name for name in sorted(view.children.deployments) if name != candidate and view.ready_pods(name) > 0]
+    return max(ready, key=worth, default=None)
 
 
 def forget_what_is_over(view: View, status: Status) -> Status:

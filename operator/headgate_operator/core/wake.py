@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from headgate_operator.api.status import Candidate, Status
+from headgate_operator.core.failures import deadline_runs
 from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
 from headgate_operator.core.view import View
 
@@ -29,6 +30,8 @@ def _polls(view: View, status: Status) -> list[float]:
         polls.append(POLL)
     if status.candidate is not None and status.candidate.verified_at is None:
         polls.append(POLL if status.candidate.blocked_by is None else BLOCKED_POLL)
+    if status.candidate is not None and status.candidate.incomplete_since is not None:
+        polls.append(BLOCKED_POLL)
     if status.previous is not None and status.previous.draining_since is not None:
         polls.append(POLL)
     if status.stable is not None and status.stable.unready_since is not None:
@@ -61,8 +64,10 @@ def _due(moments: list[datetime], now: datetime) -> list[datetime]:
 
 
 def _candidate_moments(view: View, candidate: Candidate) -> list[datetime]:
+    moments = []
     if candidate.verified_at is not None:
-        return [candidate.verified_at + view.policy.min_duration]
-    if candidate.blocked_by is None:
-        return [candidate.deadline_from + view.policy.progress_deadline]
-    return []
+        moments.append(candidate.verified_at + view.policy.min_duration)
+    if deadline_runs(candidate):
+        left = view.policy.progress_deadline - timedelta(seconds=candidate.watched_seconds)
+        moments.append(candidate.deadline_from + left)
+    return moments

@@ -273,3 +273,67 @@ def test_a_pod_of_the_serving_version_that_cannot_load_is_told_and_looked_at_aga
     lab.settle()
     assert lab.condition("Ready").message == "version 1 serves, as wanted"
     assert next_wake(lab.view(), lab.status, 300.0) == 300.0
+
+
+def scaled_while_it_waits() -> Lab:
+    """Version 2 is verified and waits for its turn; a pod that scaling has added loads for ever."""
+    lab = serving(min_duration=timedelta(hours=2), progress_deadline=timedelta(minutes=10))
+    lab.want("2")
+    lab.wait(60)
+    assert lab.status.candidate is not None
+    assert lab.status.candidate.verified_at is not None
+    lab.last_says = transient("Loading")
+    lab.edit(replicas=3)
+    lab.settle()
+    assert lab.status.candidate.verified_at is not None
+    return lab
+
+
+def test_a_pod_that_scaling_has_added_and_that_loads_for_ever_meets_the_deadline() -> None:
+    lab = scaled_while_it_waits()
+    lab.wait(550)
+    assert lab.candidate == "2"
+    lab.wait(120)
+    assert lab.candidate is None
+    assert lab.quarantine == [("2", "Revision", "Load", "ProgressDeadline")]
+    assert "scaled" in lab.status.rejected[0].message
+    assert lab.stable == "1"
+
+
+def test_a_pod_that_scaling_has_added_and_that_comes_in_time_ends_its_deadline() -> None:
+    lab = scaled_while_it_waits()
+    lab.wait(500)
+    lab.last_says = None
+    lab.wait(3600)
+    assert lab.candidate == "2"
+    assert lab.status.candidate is not None
+    assert lab.status.candidate.incomplete_since is None
+    lab.wait(3600)
+    assert lab.stable == "2"
+
+
+def test_the_deadline_passes_for_an_operator_that_is_restarted_again_and_again() -> None:
+    lab = serving(progress_deadline=timedelta(minutes=10))
+    lab.want("2")
+    lab.behaves("2", says=transient("Loading"))
+    lab.settle()
+    for _ in range(8):
+        lab.wait(100)
+        assert lab.candidate == "2"
+        lab.away(seconds=20)
+    for _ in range(4):
+        lab.wait(100)
+        lab.away(seconds=20)
+    assert lab.quarantine == [("2", "Revision", "Load", "ProgressDeadline")]
+
+
+def test_watched_time_is_put_down_once_a_minute() -> None:
+    lab = serving(progress_deadline=timedelta(hours=1))
+    lab.want("2")
+    lab.behaves("2", says=transient("Loading"))
+    lab.settle()
+    written: list[int] = []
+    lab.watch = lambda lab: written.append(lab.status.candidate.watched_seconds) if lab.status.candidate else None
+    lab.wait(600)
+    assert len(written) <= 10
+    assert written[-1] >= 540

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from core_lab import Lab, serving
 from headgate_operator.api.status import Status
@@ -59,3 +62,46 @@ def test_a_status_lost_while_a_name_is_taken_deletes_nothing() -> None:
     lab.behaves("1", ready=False)
     lab.settle()
     assert (lab.stable, lab.deployed(), lab.selected) == ("1", {"1": 2}, "1")
+
+
+def both_ready_and_nothing_known(proven: set[str]) -> Lab:
+    """Version 2 is verified beside version 1; then the status is lost, and the selector names no revision."""
+    lab = serving("1", min_duration=timedelta(hours=1))
+    lab.want("2")
+    lab.settle()
+    assert (lab.stable, lab.candidate) == ("1", "2")
+    for key, obj in list(lab.live.items()):
+        if key[0] == "ConfigMap" and obj["metadata"]["labels"]["headgate.dev/model-version"] not in proven:
+            del lab.live[key]
+    del lab.live["Service", "iris"]["spec"]["selector"]["headgate.dev/revision"]
+    lab.status = Status()
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("proven", "kept"), [({"1"}, "1"), ({"2"}, "2"), ({"1", "2"}, "2"), (set(), "2")], ids=["1", "2", "both", "neither"]
+)
+def test_a_status_lost_while_two_are_ready_keeps_one_that_was_proven_and_rather_the_wanted_one(
+    proven: set[str], kept: str
+) -> None:
+    lab = both_ready_and_nothing_known(proven)
+
+    def look(lab: Lab) -> None:
+        assert lab.deployed().get(kept) == 2, "what serves was deleted"
+        assert lab.live["Service", "iris"]["spec"]["selector"].get("headgate.dev/revision") != "none", "cut off"
+
+    lab.watch = look
+    lab.settle()
+    assert (lab.stable, lab.selected, lab.outcomes) == (kept, kept, ["Adopted"])
+
+
+def test_of_two_proven_ones_the_one_with_more_ready_pods_keeps_the_traffic() -> None:
+    lab = both_ready_and_nothing_known({"1", "2"})
+    (second,) = (
+        obj
+        for (kind, _), obj in lab.live.items()
+        if kind == "Deployment" and obj["metadata"]["labels"]["headgate.dev/model-version"] == "2"
+    )
+    second["spec"]["replicas"] = 1
+    lab.step()
+    assert lab.stable == "1"
