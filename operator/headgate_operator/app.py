@@ -250,7 +250,7 @@ class App:
     def _seen(self) -> health.Seen:
         kinds = self.freshness.kinds if self._working else ()
         return health.Seen(
-            waiting=self._waiting,
+            waiting=self._waiting or (self.elector.refused if self.elector is not None else ""),
             leading=self._working and self.leading.may_write(),
             loop_lag=self._lag.seconds(),
             longest_pass=self.queue.longest_held_seconds(),

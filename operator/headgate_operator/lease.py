@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from headgate_operator.ports import ConflictError, Key, Obj
+from headgate_operator.ports import ConflictError, Key, Obj, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Elector:
         self._lease: Obj | None = None
         self._changed_at = clock()
         self._renewed_at: float | None = None
+        self.refused = ""  # the API server's words, where it forbids us the record: no time mends that
 
     def may_write(self) -> bool:
         """Whether a write may be started now."""
@@ -145,13 +146,18 @@ class Elector:
         began = self._clock()
         try:
             async with asyncio.timeout(self._timing.request_timeout):
-                return await self._take(began)
+                taken = await self._take(began)
+            self.refused = ""
+            return taken
         except ConflictError:
             # Either another was faster, or an earlier request of ours was committed and its reply lost.
             # The next attempt reads the record and knows.
             self._lease = None
         except Exception as error:  # noqa: BLE001 - any failure to reach the record counts alike: it is not renewed
-            log.warning("lease request failed", extra={"error": str(error) or type(error).__name__})
+            refused = str(error) if isinstance(error, RefusedError) else ""
+            if not refused or refused != self.refused:  # said once: it stays so until somebody gives the right
+                log.warning("lease request failed", extra={"error": str(error) or type(error).__name__})
+            self.refused = refused
         return False
 
     async def _take(self, began: float) -> bool:

@@ -15,13 +15,13 @@ from headgate_operator import contract
 from headgate_operator.api.status import Status
 from headgate_operator.children import Ownership
 from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
-from headgate_operator.core.observed import Children, GoldenPassed, Pod, Unresolved
+from headgate_operator.core.observed import Children, GoldenPassed, Pod, Refusal, Unresolved
 from headgate_operator.core.render import preview_name
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.stored import read_revision
 from headgate_operator.core.view import View
-from headgate_operator.ports import Goldens, Key, Kube, ModelRequest, Obj, Probe, Registry
+from headgate_operator.ports import Goldens, Key, Kube, ModelRequest, Obj, Probe, RefusedError, Registry
 
 BUDGET = "PodDisruptionBudget"
 """Looked at in every pass, and not watched: its status changes with every pod, and it is in nobody's way."""
@@ -38,6 +38,8 @@ class World:
 
     live: dict[tuple[str, str], Obj] = field(default_factory=dict)
     foreign: set[tuple[str, str]] = field(default_factory=set)
+    unseen: set[tuple[str, str]] = field(default_factory=set)  # refused to us: left alone as well
+    refused: Refusal | None = None
     old: list[tuple[str, str]] = field(default_factory=list)
     pods: list[Obj] = field(default_factory=list)
     public_slices: list[Obj] = field(default_factory=list)
@@ -56,6 +58,7 @@ async def look(kube: Kube, key: Key, uid: str, status: Status) -> World:
         if (kind, name) not in world.live:
             found = await kube.get(kind, key.namespace, name)
             _sort_in(world, key, uid, [found] if found is not None else [], named=True)
+    await _look_at_the_budget(world, kube, key, uid)
     world.pods = await kube.list("Pod", key.namespace, labels)
     world.public_slices = await _slices(kube, key.namespace, key.name)
     if status.candidate is not None:
@@ -63,10 +66,20 @@ async def look(kube: Kube, key: Key, uid: str, status: Status) -> World:
     return world
 
 
+async def _look_at_the_budget(world: World, kube: Kube, key: Key, uid: str) -> None:
+    """An operator that got new code before new rights must still be able to roll back."""
+    try:
+        found = await kube.get(BUDGET, key.namespace, key.name)
+    except RefusedError as error:
+        world.unseen.add((BUDGET, key.name))
+        world.refused = Refusal(BUDGET, key.name, str(error)[:512], hinders=False)
+        return
+    _sort_in(world, key, uid, [found] if found is not None else [], named=True)
+
+
 def _names_of_ours(key: Key, status: Status) -> Iterable[tuple[str, str]]:
     yield "Service", key.name
     yield "Service", preview_name(key.name)
-    yield BUDGET, key.name
     for role in (status.stable, status.candidate, status.previous):
         if role is not None:
             for kind in REVISION_KINDS:

@@ -15,11 +15,13 @@ from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.durations import whole_milliseconds
 from headgate_operator.api.errors import SpecError
 from headgate_operator.api.parse import parse_spec
+from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Spec
 from headgate_operator.api.status import Status
 from headgate_operator.core.advance import advance
 from headgate_operator.core.command import parse_command
-from headgate_operator.core.conditions import invalid_spec
+from headgate_operator.core.conditions import blind, invalid_spec
+from headgate_operator.core.event import Event
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.transitions import events_between
@@ -48,6 +50,8 @@ log = logging.getLogger(__name__)
 
 AFTER_WRITES = 0.5
 """Seconds until the next look after writes; what they cause usually wakes the key before."""
+LOOK_AGAIN = 5.0
+"""Seconds at least until the next try where the API server refuses to let us look."""
 NOT_KEPT = "the API server did not keep the status as written (is its CRD older than this operator? apply crds/)"
 
 
@@ -79,6 +83,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._refused: dict[Key, Refusal] = {}
+        self._told: dict[Key, Event] = {}
         self._watching = Watching()
 
     async def reconcile(self, key: Key) -> Result:
@@ -99,6 +104,7 @@ class Reconciler:
         obj = await self._kube.get(contract.KIND, key.namespace, key.name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._refused.pop(key, None)
+            self._told.pop(key, None)
             self._watching.forget(key)
             self._goldens.forget(key)
             self._interests.forget(key)  # the children go by their owner references
@@ -108,7 +114,10 @@ class Reconciler:
             spec = parse_spec(obj)
         except SpecError as error:
             return await self._tell_invalid(key, obj, status, str(error))
-        view, world = await self._look(key, obj, spec, status)
+        try:
+            view, world = await self._look(key, obj, spec, status)
+        except RefusedError as error:
+            return await self._tell_blind(key, obj, status, str(error))
         decided = advance(view, status)
         if to_json(decided) != (obj.get("status") or {}):
             return await self._save(key, obj, status, decided)
@@ -135,23 +144,43 @@ class Reconciler:
             now=now,
             watching_since=self._watching.since(key, now),
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
-            refused=self._refused.get(key),
+            refused=self._refused.get(key) or world.refused,
         )
         return await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens), world
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""
         wanted = to_json(decided)
-        written = await self._kube.replace_status({**obj, "status": wanted})
+        try:
+            written = await self._kube.replace_status({**obj, "status": wanted})
+        except RefusedError as error:
+            await self._tell(key, obj, Event(str(Reason.REFUSED_BY_API_SERVER), f"its status: {error}", warning=True))
+            raise
         lost = _differing(wanted, written.get("status") or {})
         if lost:  # nothing may be acted on, and the next pass would decide the same again: at once, for ever
-            return Result(backoff=True, changed=True, reason=f"{NOT_KEPT}: {', '.join(lost)}")
+            why = f"{NOT_KEPT}: {', '.join(lost)}"
+            await self._tell(key, obj, Event("StatusNotKept", why, warning=True))
+            return Result(backoff=True, changed=True, reason=why)
+        self._told.pop(key, None)
         events = events_between(old, decided)
         for event in events:
             log.info(event.message, extra={"key": str(key), "reason": event.reason})
         if events:
             await self._events.emit(obj, events)
         return Result(requeue_after=0.0, changed=True, reason="decided")
+
+    async def _tell(self, key: Key, obj: Obj, event: Event) -> None:
+        """Trouble that status cannot hold: an Event, once for as long as it is the same."""
+        if self._told.get(key) != event:
+            self._told[key] = event
+            await self._events.emit(obj, [event])
+
+    async def _tell_blind(self, key: Key, obj: Obj, status: Status, why: str) -> Result:
+        generation, now = obj["metadata"].get("generation", 0), whole_milliseconds(self._clock.now())
+        told = replace(status, conditions=blind(status, why, generation, now))
+        if to_json(told) != (obj.get("status") or {}):
+            await self._save(key, obj, status, told)
+        return Result(backoff=True, requeue_after=LOOK_AGAIN, reason=f"refused: {why}")
 
     async def _tell_invalid(self, key: Key, obj: Obj, status: Status, why: str) -> Result:
         generation = obj["metadata"].get("generation", 0)
@@ -162,7 +191,7 @@ class Reconciler:
         return await self._save(key, obj, status, told)
 
     async def _act(self, key: Key, view: View, status: Status, world: observe.World) -> Result:
-        writes = plan(view, status, world.live, frozenset(world.foreign))
+        writes = plan(view, status, world.live, frozenset(world.foreign | world.unseen))
         refused: dict[Purpose, Result] = {}
         for write in writes:
             purpose = write.purpose if isinstance(write, Apply) else Purpose.SERVING

@@ -315,6 +315,22 @@ def _condition(kind: ConditionType, said: Said, status: Status, generation: int,
     )
 
 
+def blind(status: Status, why: str, generation: int, now: datetime) -> tuple[Condition, ...]:
+    """The API server does not let us look (a right is missing): nothing is decided, and what is known stays known."""
+    said = {
+        ConditionType.READY: no(Reason.REFUSED_BY_API_SERVER, why),
+        ConditionType.PROGRESSING: no(Reason.REFUSED_BY_API_SERVER, why),
+        ConditionType.STALLED: yes(Reason.REFUSED_BY_API_SERVER, why),
+    }
+    unknown = Said(Truth.UNKNOWN, Reason.REFUSED_BY_API_SERVER, why)
+    return tuple(
+        _condition(kind, said[kind], status, generation, now)
+        if kind in said
+        else status.condition(kind) or _condition(kind, unknown, status, generation, now)
+        for kind in ConditionType
+    )
+
+
 def invalid_spec(status: Status, why: str, generation: int, now: datetime) -> tuple[Condition, ...]:
     """The spec cannot be understood: everything stays as it is, and the user reads what to mend."""
     unknown = Said(Truth.UNKNOWN, Reason.INVALID_SPEC, why)

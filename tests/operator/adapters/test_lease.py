@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headgate_operator.lease import Acquire, Elector, LeaseLostError, Renew, Timing, Wait, decide
-from headgate_operator.ports import ConflictError, Key
+from headgate_operator.ports import ConflictError, Key, RefusedError
 
 EPOCH = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 Obj = dict[str, Any]
@@ -325,3 +325,31 @@ async def test_a_leaders_last_write_ends_before_another_may_lead() -> None:
         # The door gives a transport that does not keep its own time one second more.
         assert left == 0 or loop.time() + left + 1 - began < Timing().duration
         await asyncio.sleep(1)
+
+
+@pytest.mark.looptime
+async def test_a_record_that_is_forbidden_is_told_once_until_it_is_permitted(caplog: pytest.LogCaptureFixture) -> None:
+    class Forbidden:
+        permitted = False
+
+        async def get(self, kind: str, namespace: str, name: str) -> Obj | None:
+            if not self.permitted:
+                raise RefusedError('cannot get resource "leases"', status=403)
+            return None
+
+        async def create(self, obj: Obj) -> Obj:
+            return {**obj, "metadata": {"resourceVersion": "1"}}
+
+        async def replace(self, obj: Obj) -> Obj:
+            return obj
+
+    leases = Forbidden()
+    clock = asyncio.get_running_loop().time
+    one = Elector(leases, lease=Key("ops", "headgate-operator"), me="one", clock=clock, now=Wall())
+    acquiring = asyncio.ensure_future(one.acquire())
+    await asyncio.sleep(60)
+    assert one.refused == 'cannot get resource "leases"'
+    assert [r.message for r in caplog.records] == ["lease request failed"]
+    leases.permitted = True
+    await acquiring
+    assert one.refused == ""

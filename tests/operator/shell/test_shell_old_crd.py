@@ -24,4 +24,5 @@ async def test_a_status_that_the_server_does_not_keep_is_told_and_backed_off_fro
         assert all(result.backoff for result in results)
         assert "CRD older than this operator" in results[-1].reason
         assert results[-1].reason.endswith(": ready")
-        assert world.events.reasons == []
+        assert world.events.reasons == ["StatusNotKept"], "once, for whoever does not read the operator's log"
+        assert "CRD older than this operator" in world.events.told[0].message
