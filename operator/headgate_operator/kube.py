@@ -136,7 +136,7 @@ class ClientTransport:
             )
             response = await self._client.call_api(*request, _request_timeout=timeout)
             raw = await response.read()  # type: ignore[no-untyped-call]
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ConfigException) as error:  # the last: a token file in mid rotation
             raise TransportError(str(error) or type(error).__name__) from error
         headers = {key.lower(): value for key, value in response.headers.items()}
         text = raw.decode("utf-8", "replace")
