@@ -128,11 +128,12 @@ def _probes() -> dict[str, Any]:
             "timeoutSeconds": 5,
             "failureThreshold": 3,
         },
-        # On the prediction port: a pod that cannot accept there must not get traffic.
+        # On the prediction port: a pod that cannot accept there must not get traffic. A dead process is found out
+        # without any probe; one that is slow keeps its traffic for a while, since a busy node slows all pods at once.
         "readinessProbe": {
             "httpGet": {"path": contract.READY_PATH, "port": contract.PORT_NAME},
             "periodSeconds": 2,
-            "timeoutSeconds": 2,
-            "failureThreshold": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
         },
     }
