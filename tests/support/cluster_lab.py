@@ -58,6 +58,7 @@ class Lab:
     def __enter__(self) -> "Lab":
         try:
             self._clean_up()
+            self.operator.forget()  # what an earlier session's operator said is nobody's fault in this one
             self.began = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             self._ensure_images()
             self.make_namespace(LAB_NAMESPACE)

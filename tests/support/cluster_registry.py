@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,15 @@ class Registry:
             self._child.stop()
             self._child = None
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Its process is gone, and comes back with the same data."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def train(self) -> None:
         out = self._folder / "models.json"
         command = [sys.executable, cluster_models.__file__, self.local_url, str(out)]
@@ -83,6 +94,18 @@ class Registry:
         environment = self._scratch() | {"PYTHONPATH": path.rstrip(os.pathsep)}
         run("training", command, log=self._folder / "training.log", env=environment, timeout=TRAINING_SECONDS)
         self.models = json.loads(out.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def damaged(self, logged: str) -> Iterator[None]:
+        """The files of what was logged under a name are cut in half, and whole again afterwards."""
+        identifier = self.models[logged]["source"].removeprefix("models:/")
+        (file,) = (self._folder / "artifacts").rglob(f"{identifier}/artifacts/model.onnx")
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        try:
+            yield
+        finally:
+            file.write_bytes(whole)
 
     def register(self, model: str, logged: str, *, alias: str | None = ALIAS) -> str:
         """Make what was logged under a name the next version of a model; the version."""
