@@ -12,7 +12,7 @@ from cluster_trial import Trial
 ABSENT_IMAGE = "testbed.local/headgate-server:absent"
 # Python starts with so much, and dies while it loads the libraries.
 TOO_LITTLE = {"requests": {"memory": "32Mi"}, "limits": {"memory": "32Mi"}}
-ENOUGH = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+ENOUGH = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 
 
 def follows(iris: Subject, trial: Trial, old: str, new: str) -> None:

@@ -71,7 +71,7 @@ class Subject:
         usual = {
             "model": {"name": self.model, "alias": "champion"},
             "replicas": 2,
-            "serving": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
+            "serving": {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
             "traffic": {"service": {"type": "NodePort"}},
         }
         return {
