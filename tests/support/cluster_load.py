@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -141,7 +142,9 @@ class Load:
         known = [a for answers in self._known.values() for a in answers]
         lost = Counter((a.place, "pool" if a.pooled else "fresh", a.lost) for a in known if a.lost)
         newest = {place: [(a.version, a.lost) for a in answers[-5:]] for place, answers in self._known.items()}
-        return f"{len(known)} answers, {self.by_version()} by version, lost: {dict(lost)}, newest: {newest}"
+        sent = sorted(datetime.fromtimestamp(a.began, UTC).isoformat(timespec="milliseconds") for a in known if a.lost)
+        when = f"sent from {sent[0]} to {sent[-1]}" if sent else ""
+        return f"{len(known)} answers, {self.by_version()} by version, lost: {dict(lost)} {when}, newest: {newest}"
 
     def _everywhere_answered(self) -> bool:
         return all(self.newest(place, pooled=pooled, count=1) for place in self._known for pooled in (True, False))
