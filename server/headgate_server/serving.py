@@ -2,7 +2,8 @@
 
 uvicorn closes its listeners at once on SIGTERM, while kube-proxy still sends new connections here for a moment. So
 the signal is ours: readiness fails first, everything is still accepted and answered with `Connection: close` for the
-drain delay, then the listeners close, what is in flight is finished, and the process ends with 0.
+drain delay, then the listeners close, clients get time to let go of idle connections, what is in flight is finished,
+and the process ends with 0.
 """
 
 import asyncio
@@ -28,6 +29,9 @@ from headgate_server.state import State
 # Well above the idle time of any client's pool: the client, which knows when it sends, shall close first.
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
+# Clients are given so many drain delays more to let go of idle connections: 15 s, a common idle time of pools.
+LEAVING_SHARE = 3
+LOOK_SECONDS = 0.05
 
 
 class Listener(uvicorn.Server):
@@ -102,6 +106,16 @@ class Process:
         if was_ready:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._now.wait(), self._config.drain_delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left(), LEAVING_SHARE * self._config.drain_delay)
+
+    async def _left(self) -> None:
+        """Nothing new is accepted, and clients let go of what they keep. Whoever closes an idle connection may cross a
+        request that is on its way; the client, which knows when it sends, cannot."""
+        for listening in self._http.servers:
+            listening.close()
+        while self._open_connections() and not self._now.is_set():  # noqa: ASYNC110 - uvicorn tells nobody of an end
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _open_connections(self) -> int:
         return self._http.open_connections

@@ -2,7 +2,9 @@
 
 import asyncio
 import http.client
+import json
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -72,6 +74,31 @@ async def test_drain_under_load_loses_no_request_on_pooled_and_fresh_connections
         assert await asyncio.to_thread(server.wait) == 0
         assert [t.lost for t in tallies.values()] == [[]] * 8
         assert all(t.closing >= 10 for t in tallies.values())
+
+
+def test_an_idle_connection_is_left_to_its_client_also_when_nothing_new_is_accepted(model):
+    with ServerProcess(model=model, drain_delay=2) as server:
+        server.wait_ready()
+        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        kept.connect()
+        ask(kept)
+        server.terminate()
+        server.wait_until(lambda: refused(server.port))
+        assert ask(kept).getheader("connection") == "close"
+        assert server.wait() == 0
+
+
+def ask(kept: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    kept.request("POST", "/predict", json.dumps(BODY), {"content-type": "application/json"})
+    answer = kept.getresponse()
+    answer.read()
+    assert answer.status == 200
+    return answer
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as fresh:
+        return fresh.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_request_in_flight_at_the_end_is_still_answered(model):
