@@ -222,10 +222,14 @@ def test_an_upgrade_brings_the_definition_of_its_chart(lab: Lab, changed_operato
         return list(lab.wire.read(DEFINITION)["spec"]["names"]["shortNames"])
 
     assert names() == ["mdep"]
-    values = ["--reuse-values", "--wait", "--timeout", "120s"]
+    values = ["--reset-then-reuse-values", "--wait", "--timeout", "120s"]
     helm(lab, "upgrade", RELEASE, str(tmp_path / "charts" / "headgate"), *values)
     assert names() == ["mdep", "mdl"]
     helm(lab, "upgrade", RELEASE, str(CHART), *values)
+    assert names() == ["mdep"]
+
+    # The policy holds in an upgrade too: a chart without the definition does not take the models with it.
+    helm(lab, "upgrade", RELEASE, str(CHART), *values, "--set", "crds.install=false")
     assert names() == ["mdep"]
 
 
