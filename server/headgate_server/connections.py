@@ -18,7 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 JITTER: Final = 0.2  # so that connections made together do not end together
 SCOPE_KEY: Final = "headgate.connection_ends"
-SILENT_SECONDS: Final = 75.0  # a connection on which nothing was ever sent
+# Above the idle time of any client's pool (90 s in Go, also for connections it opened and never used; 600 s in Google's
+# load balancers): the client, which knows when it sends, shall close first.
+IDLE_SECONDS: Final = 650
 MAX_HEAD_BYTES: Final = 64 << 10
 LOOK_AGAIN_SECONDS: Final = 0.1
 TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -36,7 +38,7 @@ def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._be_patient(SILENT_SECONDS)
+            self._be_patient(IDLE_SECONDS)
             if max_age:
                 spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, keeps no secret
                 self._ends = self.loop.time() + max_age * spread

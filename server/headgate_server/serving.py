@@ -26,8 +26,6 @@ from headgate_server.registry.source import Source
 from headgate_server.settings import Settings
 from headgate_server.state import State
 
-# Well above the idle time of any client's pool: the client, which knows when it sends, shall close first.
-KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
 # Clients are given so many drain delays more to let go of idle connections: 15 s, a common idle time of pools.
 LEAVING_SHARE = 3
@@ -133,7 +131,7 @@ def _listener(protocol: type[asyncio.Protocol], patience: int) -> Listener:
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=connections.IDLE_SECONDS,
             timeout_graceful_shutdown=patience,
             backlog=BACKLOG,
         )
