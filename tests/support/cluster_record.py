@@ -76,7 +76,7 @@ def kinds(lost: Iterable[str]) -> dict[str, int]:
 def write_table(file: Path) -> None:
     """Into the file between its markers; where it has none, the table alone."""
     rows = [_read(name) for name in _tests()]
-    table = "\n".join([HEAD, *(row.line() for row in rows if row is not None)])
+    table = "\n".join([HEAD, *(row.line() for row in rows if row is not None and row.sent)])
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     if BEGIN in text and END in text:
         text = f"{text[: text.index(BEGIN)]}{BEGIN}\n{table}\n{text[text.index(END) :]}"

@@ -6,6 +6,7 @@ once; each test registers versions of its own of them, by MLflow's REST API.
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import requests
 
 import cluster_models
+from cluster_platform import ROOT
 from headgate_cli.demo.processes import Child, run, wait_until
 from kube_wire import Wire
 
@@ -26,6 +28,7 @@ PORT = 5000
 START_SECONDS = 120.0
 TRAINING_SECONDS = 240.0
 ALIAS = "champion"
+RECORD = ROOT / "build" / "cluster" / "mlflow.process"
 # MLflow's job runner adds six processes that a registry does not need.
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -69,14 +72,18 @@ class Registry:
         command = [sys.executable, "-m", "mlflow", "server", "--host", self._address, "--port", str(self._port)]
         command += ["--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}", "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "artifacts"), "--allowed-hosts", hosts]
+        end_orphan()
         child = Child(NAME, command, log=self._folder / "mlflow.log", env=ENVIRONMENT | self._scratch())
         self._child = child
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.write_text(f"{child.pid} {start_time(child.pid)}", encoding="utf-8")
         wait_until(self._answers, child, timeout=START_SECONDS)
 
     def stop(self) -> None:
         if self._child is not None:
             self._child.stop()
             self._child = None
+            RECORD.unlink(missing_ok=True)
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -142,6 +149,22 @@ class Registry:
         folder = self._folder / "tmp"
         folder.mkdir(exist_ok=True)
         return {"TMPDIR": str(folder)}
+
+
+def end_orphan() -> None:
+    """The server of a session that was killed: told by its number and start, which no other process shares."""
+    number, _, started = (RECORD.read_text(encoding="utf-8") if RECORD.is_file() else "").partition(" ")
+    if number and start_time(int(number)) == started:
+        os.killpg(int(number), signal.SIGKILL)
+    RECORD.unlink(missing_ok=True)
+
+
+def start_time(number: int) -> str:
+    """Of a process, in the kernel's ticks; empty where there is none."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def free_port(address: str) -> int:
