@@ -85,6 +85,12 @@ def test_a_kubelet_that_is_restarted_takes_no_pod_for_one_that_has_not_started()
     assert container(lab)["livenessProbe"]["initialDelaySeconds"] >= 60, "a slow start is no death"
 
 
+def test_pods_that_are_slow_because_their_node_is_busy_keep_their_traffic() -> None:
+    probe = container(serving())["readinessProbe"]
+    assert probe["failureThreshold"] * probe["timeoutSeconds"] >= 15, "longer than such a moment lasts"
+    assert probe["failureThreshold"] * probe["periodSeconds"] <= 6, "a pod that says no is believed soon"
+
+
 def test_our_labels_win_over_the_users() -> None:
     service = with_everything().live["Service", "iris"]
     assert service["metadata"]["labels"]["headgate.dev/deployment"] == "iris"
