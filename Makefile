@@ -1,7 +1,7 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install install-demo demo test lint format check requirements clean
-.PHONY: cluster-up cluster-test cluster-down kind-test kind-down workflows
+.PHONY: cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
 
 PYTHON ?= python3
 VENV   := .venv
@@ -54,8 +54,7 @@ cluster-down:  ## End it: no process, mount, interface or control group is left
 
 kind-test: install  ## The same on kind, with three workers (needs Docker)
 	@tests/cluster/up kind
-	@HEADGATE_CLUSTER=kind HEADGATE_HELM="$$(command -v helm || $(TESTBED) program helm)" \
-	  $(BIN)/python tests/parts.py cluster $(ARGS)
+	@PATH="$$PATH:$(CURDIR)/$(BIN):$$($(TESTBED) programs)" HEADGATE_CLUSTER=kind $(BIN)/python tests/parts.py cluster $(ARGS)
 
 kind-down:  ## End the kind cluster
 	@"$$(command -v kind || $(TESTBED) program kind)" delete cluster --name headgate
@@ -82,6 +81,10 @@ requirements: $(BIN)/uv  ## Resolve anew and export requirements/*.txt (pins and
 	@$(BIN)/uv lock --quiet --upgrade
 	@for extra in $(EXTRAS); do $(BIN)/uv export --frozen $(EXPORT) --extra $$extra -o requirements/$$extra.txt; done
 	@$(BIN)/uv export --frozen $(EXPORT) --group dev -o requirements/dev.txt
+
+manifests: install  ## Write the chart's README and the manifests under k8s/ anew from the chart
+	@$(BIN)/python charts/readme.py
+	@$(TESTBED) build helm && HEADGATE_HELM="$$($(TESTBED) program helm)" $(BIN)/python charts/manifests.py
 
 clean:  ## Remove the virtual environment and all that was built
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis uv.lock

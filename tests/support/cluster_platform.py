@@ -177,6 +177,10 @@ class KindPlatform:
             self._run(node, "systemctl", "start", component)
 
     def restart(self, component: str, node: str) -> None:
+        if component == "kube-proxy":
+            # The pod of a DaemonSet: its process ends, and the kubelet starts it anew.
+            self._run(node, "pkill", "-x", component)
+            return
         self.stop(component, node)
         self.start(component, node)
 
