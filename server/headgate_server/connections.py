@@ -95,6 +95,13 @@ def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
         def _be_patient(self, seconds: float | None) -> None:
             if self._impatience is not None:
                 self._impatience.cancel()
-            self._impatience = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+            self._impatience = None if seconds is None else self.loop.call_later(seconds, self._impatient)
+
+        def _impatient(self) -> None:
+            # Half a head may stand behind a whole request that is still under way.
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._be_patient(head_seconds)
+            else:
+                self.transport.close()
 
     return BoundedProtocol

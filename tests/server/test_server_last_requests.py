@@ -212,3 +212,14 @@ async def test_bytes_that_have_arrived_and_are_not_read_yet_begin_a_request_and_
             connection.shutdown()
         assert await asyncio.to_thread(answer, client) == (204, "close")
     server.close()
+
+
+def test_half_a_head_behind_a_request_that_is_under_way_does_not_cut_it(spinner):
+    with ServerProcess(model=spinner, timeout=0.4, threads=1) as server:
+        server.wait_ready()
+        body = b'{"features": {"spins": 1000000000000, "index": 0}}'
+        head = HEAD.replace(b"34", str(len(body)).encode())
+        with connected(server) as connection:
+            connection.sendall(head + body + HEAD[:30])
+            assert answer(connection)[0] == 504
+            assert connection.recv(1) == b"", "and then the half is given up"
