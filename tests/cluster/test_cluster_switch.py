@@ -90,3 +90,14 @@ def test_the_same_manifest_from_several_managers_changes_nothing(iris: Subject, 
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed <= {f"ModelDeployment {iris.name}"}, "only the managers of its fields are noted"
     assert [pod["metadata"]["uid"] for pod in iris.pods()] == pods
+
+
+def test_an_alias_that_moves_on_before_a_switch_is_over(iris: Subject, trial: Trial) -> None:
+    iris.goes_live("1")
+    versions = [iris.release(mark, alias=False) for mark in ("2", "3", "4")]
+    with trial.loaded(), trial.transition("1", versions[0]):
+        for version in (versions[0], versions[1], "1", versions[2], versions[1], versions[0]):
+            iris.move_alias(version)
+            iris.until(lambda v=version: iris.status["wanted"].startswith(f"{v} "), f"version {version} is wanted")
+        iris.serves(versions[0])
+        iris.until(lambda: iris.condition("UpToDate")[0] == "True", "nothing else is wanted any more")
