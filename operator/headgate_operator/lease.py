@@ -100,6 +100,7 @@ class Elector:
         self._lease: Obj | None = None
         self._changed_at = clock()
         self._renewed_at: float | None = None
+        self._trouble = ""
         self.refused = ""  # the API server's words, where it forbids us the record: no time mends that
 
     def may_write(self) -> bool:
@@ -148,17 +149,24 @@ class Elector:
             async with asyncio.timeout(self._timing.request_timeout):
                 taken = await self._take(began)
             self.refused = ""
+            self._tell("")
             return taken
         except ConflictError:
             # Either another was faster, or an earlier request of ours was committed and its reply lost.
             # The next attempt reads the record and knows.
             self._lease = None
         except Exception as error:  # noqa: BLE001 - any failure to reach the record counts alike: it is not renewed
-            refused = str(error) if isinstance(error, RefusedError) else ""
-            if not refused or refused != self.refused:  # said once: it stays so until somebody gives the right
-                log.warning("lease request failed", extra={"error": str(error) or type(error).__name__})
-            self.refused = refused
+            self.refused = str(error) if isinstance(error, RefusedError) else ""
+            self._tell(str(error) or type(error).__name__)
         return False
+
+    def _tell(self, trouble: str) -> None:
+        """Once for each new trouble and once when it is over, not for each attempt."""
+        if trouble and trouble != self._trouble:
+            log.warning("lease request failed", extra={"error": trouble})
+        elif self._trouble and not trouble:
+            log.info("lease requests succeed again")
+        self._trouble = trouble
 
     async def _take(self, began: float) -> bool:
         # A holder renews over its last known record (one request); only a doubt makes it read.

@@ -1,6 +1,7 @@
 """Two electors, one record: never two leaders at once, whatever fails and however the clocks jump."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -350,6 +351,8 @@ async def test_a_record_that_is_forbidden_is_told_once_until_it_is_permitted(cap
     await asyncio.sleep(60)
     assert one.refused == 'cannot get resource "leases"'
     assert [r.message for r in caplog.records] == ["lease request failed"]
+    caplog.set_level(logging.INFO, "headgate_operator.lease")
     leases.permitted = True
     await acquiring
+    assert [r.message for r in caplog.records][1:] == ["lease requests succeed again", "leading"]
     assert one.refused == ""
