@@ -27,6 +27,7 @@ Obj = dict[str, Any]
 
 DRAIN_SECONDS = 180
 OF_THE_CONTROL_PLANE = ("etcd", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+OF_EACH_NODE = ("kubelet", "kube-proxy")
 RECOVERY_SECONDS = 180.0
 
 
@@ -118,9 +119,9 @@ def calm(lab: Lab, iris: Subject, trial: Trial) -> Iterator[None]:
 
 
 def restart(lab: Lab, subject: Subject, component: str) -> None:
-    """Of a kubelet: on each node that has a pod of the subject."""
+    """Where each node has one, on those that have a pod of the subject."""
     of_pods = {pod["spec"]["nodeName"] for pod in subject.pods() if "nodeName" in pod["spec"]}
-    for node in sorted(of_pods) if component == "kubelet" else [control_plane(lab)]:
+    for node in sorted(of_pods) if component in OF_EACH_NODE else [control_plane(lab)]:
         lab.platform.restart(component, node)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster_lab import Lab
 from cluster_load import Load
-from cluster_platform import Platform, run
+from cluster_platform import Platform, container_of, first_process, run
 from cluster_subject import Subject
 from kube_wire import eventually
 
@@ -85,13 +85,6 @@ def evict_patiently(subject: Subject, pod: Mapping[str, Any], load: Load) -> int
 # -- processes ----------------------------------------------------------------------------------------------
 
 
-def first_process(platform: Platform, pod: Mapping[str, Any], container: int = 0) -> str:
-    """The pid of a container's first process, as its node counts."""
-    bare = pod["status"]["containerStatuses"][container]["containerID"].removeprefix("containerd://")
-    tasks = run(*platform.on_node(pod["spec"]["nodeName"], "ctr", "--namespace", "k8s.io", "task", "ls"))
-    return next(line.split()[1] for line in tasks.splitlines() if line.startswith(bare))
-
-
 @contextmanager
 def paused(platform: Platform, pod: Mapping[str, Any]) -> Iterator[None]:
     """SIGSTOP to a container's first process, and SIGCONT when it is over."""
@@ -117,8 +110,8 @@ time.sleep(300)
 
 def exhaust_memory(platform: Platform, pod: Mapping[str, Any]) -> None:
     """More processes in the container take all the memory that it may have; they end with its first one."""
-    bare = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    command = ("ctr", "--namespace", "k8s.io", "task", "exec", "--exec-id", "hog", bare, "python", "-c", HOG)
+    task = ("ctr", "--namespace", "k8s.io", "task", "exec", "--exec-id", "hog", container_of(pod))
+    command = (*task, "python", "-c", HOG)
     subprocess.run(platform.on_node(pod["spec"]["nodeName"], *command), capture_output=True, timeout=60, check=False)
 
 

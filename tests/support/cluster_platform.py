@@ -50,7 +50,8 @@ class Platform(Protocol):
     def start(self, component: str, node: str) -> None:
         """Start it again and wait until it runs."""
 
-    def restart(self, component: str, node: str) -> None: ...
+    def restart(self, component: str, node: str) -> None:
+        """Also of kube-proxy."""
 
     def audit(self) -> Iterator[str]:
         """The lines of the API server's audit log."""
@@ -71,15 +72,23 @@ def run(*command: str, timeout: float = 120.0, given: str | None = None) -> str:
     return done.stdout
 
 
+def container_of(pod: Mapping[str, Any], container: int = 0) -> str:
+    """The id of a pod's container, as containerd knows it."""
+    return str(pod["status"]["containerStatuses"][container]["containerID"]).removeprefix("containerd://")
+
+
+def first_process(platform: Platform, pod: Mapping[str, Any], container: int = 0) -> str:
+    """The pid of a container's first process, as its node counts."""
+    tasks = run(*platform.on_node(pod["spec"]["nodeName"], "ctr", "--namespace", "k8s.io", "task", "ls"))
+    return next(line.split()[1] for line in tasks.splitlines() if line.startswith(container_of(pod, container)))
+
+
 class Trigger:
     """SIGKILL to the first process of a pod's container, made ready so that it strikes within milliseconds."""
 
     def __init__(self, platform: Platform, pod: Mapping[str, Any], container: int = 0) -> None:
-        node = pod["spec"]["nodeName"]
-        bare = pod["status"]["containerStatuses"][container]["containerID"].removeprefix("containerd://")
-        tasks = run(*platform.on_node(node, "ctr", "--namespace", "k8s.io", "task", "ls")).splitlines()
-        number = next(line.split()[1] for line in tasks if line.startswith(bare))
-        waiting = platform.on_node(node, "sh", "-c", f"read go && kill -9 {number}")
+        number = first_process(platform, pod, container)
+        waiting = platform.on_node(pod["spec"]["nodeName"], "sh", "-c", f"read go && kill -9 {number}")
         self._process = subprocess.Popen(waiting, stdin=subprocess.PIPE)
 
     def fire(self) -> None:
