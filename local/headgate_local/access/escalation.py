@@ -66,7 +66,15 @@ def _covers(own: Obj, part: Obj) -> bool:
     return allows(own, Attributes(verb, part["apiGroups"][0], resource, subresource, name=name))
 
 
+SHOWN = {
+    "apiGroups": "APIGroups",
+    "nonResourceURLs": "NonResourceURLs",
+    "resources": "Resources",
+    "resourceNames": "ResourceNames",
+    "verbs": "Verbs",
+}
+
+
 def _text(part: Obj) -> str:
-    return "{" + ", ".join(f"{name[0].upper()}{name[1:]}:{json.dumps(part[name])}" for name in (
-        "apiGroups", "nonResourceURLs", "resources", "resourceNames", "verbs") if name in part
-    ).replace("ApiGroups", "APIGroups") + "}"  # fmt: skip
+    """A rule as the refusal shows it."""
+    return "{" + ", ".join(f"{shown}:{json.dumps(part[name])}" for name, shown in SHOWN.items() if name in part) + "}"

@@ -20,7 +20,7 @@ from headgate_local.api.request import Request, Response
 from headgate_local.api.routing import Target
 from headgate_local.api.writing import Writer
 from headgate_local.errors import ApiError
-from headgate_local.kinds import Kinds
+from headgate_local.kinds import Kind, Kinds
 from headgate_local.store import Obj, Store, clone
 
 VERSIONS = ("policy/v1", "policy/v1beta1")
@@ -95,7 +95,7 @@ class Evictor:
         self.writer.update(target, told_pod, SERVER)
 
     @property
-    def _kind(self) -> Any:
+    def _kind(self) -> Kind:
         return self.kinds.named("PodDisruptionBudget")
 
 
