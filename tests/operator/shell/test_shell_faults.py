@@ -12,7 +12,8 @@ from headgate_operator.kube import Reply, TransportError
 from in_process_transport import Call, refusal
 from operator_world import Operated, operated
 
-pytestmark = pytest.mark.looptime
+# A run for every write: a minute of computing each, and a machine may have other work.
+pytestmark = [pytest.mark.looptime, pytest.mark.timeout(900)]
 STRIDE = 9
 
 
