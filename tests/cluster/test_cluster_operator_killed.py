@@ -73,44 +73,56 @@ STEPS: Steps = {
     "the old version has drained": ("ModelDeployment", lambda o, to: previous(o).get("drained")),
     "the old version is forgotten": ("ModelDeployment", lambda o, to: promoted(o, to) and not previous(o)),
 }
-SOME = ("the new Deployment is made and no pod is ready", "the switch is decided", "the old version has drained")
+Strike = Callable[[Subject, Release, Lab], None]
 
 
-def killed_at(steps: Steps, lab: Lab, trial: Trial, *, force: bool) -> None:
-    """One release, and at each of the steps whoever leads is killed: SIGKILL to its process, or `force`: its pod is
-    deleted without grace."""
+def kill_processes(iris: Subject, to: Release, lab: Lab) -> None:
+    """SIGKILL to the process of whoever leads, at each step. Its pod makes way for a new one."""
+    leader = lab.operator.leader()
+    for what, (kind, met) in STEPS.items():
+        kill = lab.operator.aim(leader)  # before it leads: it goes on from the status the moment it does
+        iris.sees(kind, partial(met, to=to), what)
+        lab.operator.leads(leader)
+        kill.fire()
+        leader = lab.operator.heir(leader)
+
+
+def delete_pods(iris: Subject, to: Release, lab: Lab) -> None:
+    """Forced deletion of the pod of whoever leads, at each step. It hears of it and can still give back its Lease."""
+    for what, (kind, met) in STEPS.items():
+        iris.sees(kind, partial(met, to=to), what)
+        lab.operator.delete(lab.operator.leader(), force=True)
+
+
+def struck_at_each_step(strike: Strike, lab: Lab, trial: Trial) -> None:
     iris = trial.subject
     iris.goes_live("1", rollout={"keepWarm": "1s"})
     new = iris.release("2", alias=False)
     iris.patch(rollout={"blueGreen": {"minDuration": "1s"}})  # so that a verified candidate is a state of its own
     to = Release(new, iris.status["stable"]["revision"])
     with trial.loaded():
-        leader = lab.operator.leader()
+        lab.operator.settled()
         with trial.transition("1", new):
             iris.move_alias(new)
-            for what, (kind, met) in steps.items():
-                # Ready to strike before it leads: it goes on from the status the moment it does.
-                strike = partial(lab.operator.delete, leader, force=True) if force else lab.operator.aim(leader).fire
-                iris.sees(kind, partial(met, to=to), what)
-                lab.operator.leads(leader)
-                strike()
-                leader = lab.operator.heir(leader)
+            strike(iris, to, lab)
             iris.serves(new)
-            lab.operator.settled()
-            iris.until(lambda: "previous" not in iris.status, "the old version is gone")
+        lab.operator.settled()
+        iris.until(lambda: "previous" not in iris.status, "the old version is gone")
     assert iris.outcomes() == ["Promoted", "Promoted"]
-    how = "its pod is deleted without grace" if force else "the standby waits 15 s for its Lease to run out"
-    trial.remark(f"{len(steps)} times the leader dies, and {how}")
 
 
 @pytest.mark.timeout(900)
 def test_the_process_of_the_operator_is_killed_at_each_step_of_a_switch(lab: Lab, trial: Trial) -> None:
-    killed_at(STEPS, lab, trial, force=False)
+    struck_at_each_step(kill_processes, lab, trial)
+    trial.remark(
+        f"{len(STEPS)} leaders die one after the other; each time the standby waits 15 s for the Lease to run out"
+    )
 
 
-@pytest.mark.timeout(600)
-def test_the_pod_of_the_operator_is_deleted_by_force_in_a_switch(lab: Lab, trial: Trial) -> None:
-    killed_at({what: STEPS[what] for what in SOME}, lab, trial, force=True)
+@pytest.mark.timeout(900)
+def test_the_pod_of_the_operator_is_deleted_by_force_at_each_step_of_a_switch(lab: Lab, trial: Trial) -> None:
+    struck_at_each_step(delete_pods, lab, trial)
+    trial.remark(f"{len(STEPS)} leaders go one after the other")
 
 
 def test_the_operator_is_killed_while_an_undo_is_under_way(lab: Lab, iris: Subject, trial: Trial) -> None:

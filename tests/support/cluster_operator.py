@@ -80,7 +80,6 @@ class Operator:
         return Trigger(self._platform, pod)
 
     def delete(self, pod: Obj, *, force: bool = False) -> None:
-        self.collect()
         name, body = pod["metadata"]["name"], {"gracePeriodSeconds": 0} if force else None
         answer = self._wire.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", body)
         assert answer.status in (200, 202, 404), answer.body
@@ -92,6 +91,7 @@ class Operator:
     def heir(self, killed: Obj) -> Obj:
         """The pod that will lead next. The killed one makes way for a new one: the kubelet starts a container that was
         killed later each time."""
+        self.collect()
         self.delete(killed, force=True)
 
         def other() -> Obj | None:
