@@ -38,8 +38,22 @@ def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class Repeated(logging.Filter):
+    """kopf calls an attempt an error that it is about to repeat. It is one when the last attempt has failed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if (
+            record.name.startswith("kopf.")
+            and record.levelno == logging.ERROR
+            and "; will retry" in record.getMessage()
+        ):
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return True
+
+
 def set_up(log_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Repeated())
     handler.setFormatter(JsonLines() if log_format == "json" else Text())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Libraries tell of every request at INFO.

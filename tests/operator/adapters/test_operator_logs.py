@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from headgate_operator.logs import JsonLines, Text
+from headgate_operator.logs import JsonLines, Repeated, Text
 
 
 def record(**extra: object) -> logging.LogRecord:
@@ -40,3 +40,14 @@ def test_a_trace_stays_within_its_line_of_json() -> None:
         line = JsonLines().format(record(exc_info=sys.exc_info()))
     assert "\n" not in line
     assert "ValueError: broken" in json.loads(line)["trace"]
+
+
+def test_an_attempt_of_kopf_that_will_be_repeated_is_a_warning_and_the_last_one_an_error() -> None:
+    def told(message: str) -> str:
+        made = logging.makeLogRecord({"name": "kopf._cogs.clients.watching", "levelno": logging.ERROR, "msg": message})
+        made.levelname = "ERROR"
+        assert Repeated().filter(made)
+        return made.levelname
+
+    assert told("Request attempt #1/17 failed; will retry: GET /apis -> 429") == "WARNING"
+    assert told("Request attempt #17/17 failed; escalating: GET /apis -> 429") == "ERROR"
