@@ -7,21 +7,52 @@ NODE_PLACES="/var/lib/kubelet /var/lib/containerd /var/lib/cni /etc/cni"
 # The kubelet sets these for the whole computer; `down` puts them back.
 NODE_SYSCTLS="vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes"
 
-node_start() {
-  local k d outer child
-  if [ -e "/sys/class/net/$HOST_IF" ]; then
-    die "the interface $HOST_IF exists already: another testbed runs on this machine, or one ended badly (testbed down)"
-  fi
-  # a refused start must not wipe what an earlier one still has to put back
-  [ -s "$RUN/sysctl.save" ] || for k in $NODE_SYSCTLS; do
+# What the clusters of this machine share: the first one notes how it was, the last one puts it back. A folder that one of
+# them took away would be taken away under the others' nodes as well, with all that is mounted there.
+MACHINE=/run/headgate-testbed
+
+machine_prepare() {
+  local d k
+  mkdir -p "$MACHINE"
+  exec 7>"$MACHINE.lock"
+  flock 7
+  # a start that was refused half way must not wipe what is still to be put back
+  [ -s "$MACHINE/sysctl" ] || for k in $NODE_SYSCTLS; do
     [ ! -r "/proc/sys/${k//.//}" ] || echo "$k=$(sysctl -n "$k")"
-  done >"$RUN/sysctl.save"
+  done >"$MACHINE/sysctl"
   for d in $NODE_PLACES; do
     if [ ! -d "$d" ]; then
       mkdir -p "$d"
-      echo "$d" >>"$RUN/made.dirs"
+      echo "$d" >>"$MACHINE/made"
     fi
   done
+  : >"$MACHINE/cluster.$NET"
+  exec 7>&-
+}
+
+machine_restore() {
+  local d
+  [ -d "$MACHINE" ] || return 0
+  exec 7>"$MACHINE.lock"
+  flock 7
+  rm -f "$MACHINE/cluster.$NET"
+  if ! compgen -G "$MACHINE/cluster.*" >/dev/null; then
+    # shellcheck disable=SC2046 # one setting a word
+    [ ! -s "$MACHINE/sysctl" ] || sysctl -qw $(cat "$MACHINE/sysctl")
+    if [ -f "$MACHINE/made" ]; then
+      while read -r d; do rmdir "$d" 2>/dev/null || true; done <"$MACHINE/made"
+    fi
+    rm -rf "$MACHINE" "$MACHINE.lock"
+  fi
+  exec 7>&-
+}
+
+node_start() {
+  local outer child
+  if [ -e "/sys/class/net/$HOST_IF" ]; then
+    die "the interface $HOST_IF exists already: another testbed runs on this machine, or one ended badly (testbed down)"
+  fi
+  machine_prepare
   mkdir -p "$VAR"/{kubelet,containerd,cni,log} "$CONF/cni"
   cat >"$CONF/node-init.sh" <<I
 set -eu
@@ -80,7 +111,7 @@ cgroup_remove() {
 # Ends every process of the node by ending its process 1, then takes away what is left
 # outside of it.
 node_stop() {
-  local pid d
+  local pid
   if pid=$(pid_of node); then
     kill -9 "$pid"
     for _ in $(seq 200); do
@@ -93,15 +124,9 @@ node_stop() {
     sleep 0.05
   done
   [ ! -e "/sys/class/net/$HOST_IF" ] || ip link del "$HOST_IF"
-  if [ -s "$RUN/sysctl.save" ]; then
-    # shellcheck disable=SC2046 # one setting a word
-    sysctl -qw $(cat "$RUN/sysctl.save")
-  fi
   cgroup_remove
-  if [ -f "$RUN/made.dirs" ]; then
-    while read -r d; do rmdir "$d" 2>/dev/null || true; done <"$RUN/made.dirs"
-  fi
-  rm -f "$RUN"/*.pid "$RUN"/*.sock* "$RUN/sysctl.save" "$RUN/made.dirs" "$RUN/node.ready"
+  machine_restore
+  rm -f "$RUN"/*.pid "$RUN"/*.sock* "$RUN/node.ready"
 }
 
 containerd_start() {
