@@ -78,13 +78,16 @@ Strike = Callable[[Subject, Release, Lab], None]
 
 def kill_processes(iris: Subject, to: Release, lab: Lab) -> None:
     """SIGKILL to the process of whoever leads, at each step. Its pod makes way for a new one."""
-    leader = lab.operator.leader()
     for what, (kind, met) in STEPS.items():
-        kill = lab.operator.aim(leader)  # before it leads: it goes on from the status the moment it does
-        iris.sees(kind, partial(met, to=to), what)
-        lab.operator.leads(leader)
-        kill.fire()
-        leader = lab.operator.heir(leader)
+        aimed = lab.operator.aim_at_all()
+        try:
+            iris.sees(kind, partial(met, to=to), what)
+            leader = lab.operator.leader()
+            aimed.pop(leader["metadata"]["name"]).fire()
+        finally:
+            for trigger in aimed.values():
+                trigger.spare()
+        lab.operator.replace(leader)
 
 
 def delete_pods(iris: Subject, to: Release, lab: Lab) -> None:
@@ -139,7 +142,7 @@ def test_the_operator_is_killed_while_an_undo_is_under_way(lab: Lab, iris: Subje
             kill.fire()
             iris.serves("1")
         said.result()
-        lab.operator.heir(leader)
+        lab.operator.replace(leader)
         lab.operator.settled()
     trial.rests_with(UpToDate="False")
     trial.remark("killed between the decision and the write: the standby waits 15 s for the Lease to run out")

@@ -84,30 +84,27 @@ class Operator:
         answer = self._wire.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", body)
         assert answer.status in (200, 202, 404), answer.body
 
-    def leads(self, pod: Obj) -> None:
-        name = pod["metadata"]["name"]
-        self._until(lambda: self.holder.startswith(f"{name}_"), f"{name} leads")
+    def aim_at_all(self, replicas: int = 2) -> dict[str, Trigger]:
+        """By pod: who will lead next is not told before it does, and then it acts at once."""
+        self._all_ready(replicas)
+        return {pod["metadata"]["name"]: self.aim(pod) for pod in self.pods()}
 
-    def heir(self, killed: Obj) -> Obj:
-        """The pod that will lead next. The killed one makes way for a new one: the kubelet starts a container that was
-        killed later each time."""
+    def replace(self, killed: Obj) -> None:
+        """A killed pod makes way for a new one: the kubelet starts a container that was killed later each time."""
         self.collect()
         self.delete(killed, force=True)
-
-        def other() -> Obj | None:
-            uid = killed["metadata"]["uid"]
-            others = [pod for pod in self.pods() if pod["metadata"]["uid"] != uid and ready(pod)]
-            # The longest there: each waits for as long as it has seen the Lease unrenewed itself.
-            return min(others, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-
-        return self._until(other, "another pod of the operator is ready")
+        uid = killed["metadata"]["uid"]
+        self._until(lambda: all(pod["metadata"]["uid"] != uid for pod in self.pods()) or None, "the killed pod is gone")
 
     def settled(self, replicas: int = 2) -> None:
         """All its pods are ready and one of them leads."""
+        self._all_ready(replicas)
+        self.leader()
+
+    def _all_ready(self, replicas: int) -> None:
         self._until(
             lambda: len(self.pods()) == replicas and all(map(ready, self.pods())), "the operator's pods are ready"
         )
-        self.leader()
 
     # -- what it logged -------------------------------------------------------------------------------------
 

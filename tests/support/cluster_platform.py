@@ -95,6 +95,10 @@ class Trigger:
         self._process.communicate(b"go\n", timeout=30)
         assert self._process.returncode == 0, "the process was not there to be killed"
 
+    def spare(self) -> None:
+        """Let it live: without a line to read the waiting shell ends."""
+        self._process.communicate(timeout=30)
+
 
 class TestbedPlatform:
     """The cluster of tests/cluster/testbed."""
