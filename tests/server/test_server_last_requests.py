@@ -35,6 +35,14 @@ def connected(server):
     return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
+def used(server):
+    """A kept-alive connection that has had an answer."""
+    connection = connected(server)
+    connection.sendall(HEAD + ROW)
+    assert answer(connection) == (200, None)
+    return connection
+
+
 def answer(connection):
     """The status and the Connection header of the next answer; the socket is at its end after a close."""
     reply = http.client.HTTPResponse(connection)
@@ -50,9 +58,7 @@ def counters(server):
 def test_a_request_whose_head_is_half_sent_at_the_end_is_still_answered(model):
     with ServerProcess(model=model, drain_delay=0) as server:
         server.wait_ready()
-        with connected(server) as fresh, connected(server) as pooled:
-            pooled.sendall(HEAD + ROW)
-            assert answer(pooled) == (200, None)
+        with connected(server) as fresh, used(server) as pooled:
             fresh.sendall(HEAD[:30])
             pooled.sendall(HEAD[:30])
             server.wait_until(lambda: counters(server)["open_connections"] == 2)
@@ -76,9 +82,7 @@ def refused(server):
 def test_an_idle_pooled_connection_is_closed_and_holds_up_nothing(model):
     with ServerProcess(model=model, drain_delay=0) as server:
         server.wait_ready()
-        with connected(server) as pooled, connected(server) as silent:
-            pooled.sendall(HEAD + ROW)
-            assert answer(pooled) == (200, None)
+        with used(server) as pooled, connected(server) as silent:
             server.terminate()
             assert pooled.recv(1) == b""
             assert silent.recv(1) == b""
@@ -90,10 +94,7 @@ def test_what_arrives_while_the_process_cannot_run_is_answered(model):
     with ServerProcess(model=model, drain_delay=1) as server:
         server.wait_ready()
         with contextlib.ExitStack() as stack:
-            pooled = [stack.enter_context(connected(server)) for _ in range(8)]
-            for connection in pooled:
-                connection.sendall(HEAD + ROW)
-                assert answer(connection) == (200, None)
+            pooled = [stack.enter_context(used(server)) for _ in range(8)]
             server.signal(signal.SIGSTOP)
             server.terminate()
             fresh = [stack.enter_context(connected(server)) for _ in range(8)]
@@ -109,10 +110,7 @@ def test_requests_that_arrive_with_the_very_end_of_the_delay_are_answered(model)
     with ServerProcess(model=model, drain_delay=0.2) as server:
         server.wait_ready()
         with contextlib.ExitStack() as stack:
-            pooled = [stack.enter_context(connected(server)) for _ in range(8)]
-            for connection in pooled:
-                connection.sendall(HEAD + ROW)
-                assert answer(connection) == (200, None)
+            pooled = [stack.enter_context(used(server)) for _ in range(8)]
             server.terminate()
             server.wait_for_log("draining")
             server.signal(signal.SIGSTOP)

@@ -6,6 +6,7 @@ pods, so several may fire in one pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from headgate_operator.api.reasons import Reason
 from headgate_operator.api.status import Candidate, Outcome, Phase, RolloutReason, Status
 from headgate_operator.core.failures import deadline_passed, deadline_runs, digests_of, failure
 from headgate_operator.core.gates import READY_TO_SWITCH, VERIFY, held_by
+from headgate_operator.core.quarantine import Verdict
 from headgate_operator.core.rollouts import (
     abandon,
     begin,
@@ -109,11 +111,7 @@ def return_to_previous(view: View, status: Status) -> Status:
 
 
 def give_up_failed(view: View, status: Status) -> Status:
-    candidate = status.candidate
-    if candidate is None or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
-        return status
-    verdict = failure(view, candidate)
-    return status if verdict is None else fail_candidate(view, status, candidate, verdict)
+    return _give_up(view, status, failure)
 
 
 def verify(view: View, status: Status) -> Status:
@@ -134,10 +132,14 @@ def verify(view: View, status: Status) -> Status:
 
 def give_up_late(view: View, status: Status) -> Status:
     """After `verify`: whoever is ready at this look has not failed, however late it is."""
+    return _give_up(view, status, deadline_passed)
+
+
+def _give_up(view: View, status: Status, judge: Callable[[View, Candidate], Verdict | None]) -> Status:
     candidate = status.candidate
     if candidate is None or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
         return status
-    verdict = deadline_passed(view, candidate)
+    verdict = judge(view, candidate)
     return status if verdict is None else fail_candidate(view, status, candidate, verdict)
 
 
