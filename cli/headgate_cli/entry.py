@@ -4,12 +4,9 @@ Commands of a cluster talk to the Kubernetes API only; what the operator shall d
 `demo` are other programs, started or imported only when asked for, since their requirements may not be installed.
 """
 
-import getpass
 import json
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +17,8 @@ import yaml
 
 from headgate_cli import __version__, show, watching
 from headgate_cli.kube import ClusterError
-from headgate_cli.options import Seconds, Target, of_cluster
-from headgate_cli.orders import OrderError, Orders
+from headgate_cli.options import Target, of_cluster
+from headgate_cli.verbs import VERBS
 
 HELP_NAMES = ["-h", "--help"]
 CONTEXT = {"help_option_names": HELP_NAMES, "max_content_width": 100}
@@ -34,7 +31,7 @@ PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 )
 @click.version_option(__version__, prog_name="headgate")
 def cli() -> None:
-    """Take MLflow model versions to production on plain Kubernetes: look, undo, retry, try out."""
+    """Take MLflow model versions to production on plain Kubernetes: look, promote, undo, try out."""
 
 
 OUTPUT = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the objects instead.")
@@ -101,43 +98,8 @@ def history(target: Target, name: str, output: str | None) -> None:
         watching.say(show.history(obj, _now()))
 
 
-TIMEOUT = click.option(
-    "--timeout", type=Seconds(), default="30s", show_default=True, help="How long to wait for the operator's answer."
-)
-
-
-@cli.command()
-@click.argument("name")
-@TIMEOUT
-@of_cluster
-def undo(target: Target, name: str, timeout: float) -> None:
-    """Go back to the version that served before, and keep the present one away.
-
-    In the middle of a rollout the candidate is given up. After one, the traffic goes back to the previous version: at
-    once while it is still warm, after verifying it anew otherwise. What was undone does not return by itself; say
-    `retry` when it shall.
-
-    \b
-    Examples:
-      headgate undo iris
-      headgate undo iris -n team-a --timeout 2m
-    """
-    _order(target, name, "undo", timeout)
-
-
-@cli.command()
-@click.argument("name")
-@TIMEOUT
-@of_cluster
-def retry(target: Target, name: str, timeout: float) -> None:
-    """Roll out again what was rejected or undone.
-
-    \b
-    Examples:
-      headgate retry iris
-      headgate retry iris -n team-a --timeout 2m
-    """
-    _order(target, name, "retry", timeout)
+for verb in VERBS:
+    cli.add_command(verb)
 
 
 @cli.command(context_settings=PASS_ON)
@@ -188,26 +150,6 @@ def _patiently(look: Callable[[], list[str]]) -> Callable[[], list[str]]:
         return lines
 
     return patient
-
-
-def _order(target: Target, name: str, verb: str, timeout: float) -> None:
-    target.get(name)  # a mistyped name is answered with near ones
-    orders = Orders(
-        target.cluster,
-        by=getpass.getuser(),
-        new_id=lambda: uuid.uuid4().hex,
-        now=_now,
-        clock=time.monotonic,
-        pause=time.sleep,
-    )
-    try:
-        answer = orders.give(target.namespace, name, verb, timeout=timeout)
-    except OrderError as error:
-        raise click.ClickException(str(error)) from None
-    if not answer.accepted:
-        raise click.ClickException(f"{verb} was refused: {answer.message}")
-    click.echo(f"{verb} {name}: accepted. {answer.message}".rstrip(". ") + ".")
-    click.echo(f"To follow it: headgate status {name} -n {target.namespace} --watch")
 
 
 def _now() -> datetime:

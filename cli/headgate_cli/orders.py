@@ -2,7 +2,8 @@
 
 The operator refuses it where the object, the rollout or the stable revision are no longer the ones it was given for, so
 a command can be late but never hit something else. It is written with the resourceVersion of that look, and not over an
-earlier command that still waits for its answer. Nothing here edits the spec: Git stays the truth.
+earlier command that still waits for its answer; an abort is, since it must not wait. Nothing here edits the spec: Git
+stays the truth.
 """
 
 import json
@@ -55,7 +56,7 @@ def seen(obj: Obj) -> Seen:
     )
 
 
-def unanswered(obj: Obj) -> Mapping[str, Any] | None:
+def unanswered(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The command on the object that its operator has not answered yet."""
     text = (obj["metadata"].get("annotations") or {}).get(contract.ANNOTATION_COMMAND)
     try:
@@ -91,16 +92,27 @@ class Orders:
         self._api, self._by, self._new_id = api, by, new_id
         self._now, self._clock, self._pause = now, clock, pause
 
-    def give(self, namespace: str, name: str, verb: str, *, timeout: float) -> Answer:
+    def give(
+        self,
+        namespace: str,
+        name: str,
+        verb: str,
+        *,
+        timeout: float,
+        args: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Answer:
         end = self._clock() + timeout
         first = self._read(namespace, name)
-        command = self._write(first, verb, end)
+        command = self._write(first, verb, dict(args or {}), end, overwrite=overwrite)
         while True:
             obj = self._read(namespace, name)
             if obj["metadata"]["uid"] != first["metadata"]["uid"]:
                 raise OrderError(f"{name} was deleted before it could answer")
             if (answer := answer_to(obj, command)) is not None:
                 return answer
+            if (later := unanswered(obj)) is not None and later["id"] != command:
+                raise OrderError(f"a later `{later.get('verb')}` by {later.get('by') or 'somebody'} overwrote `{verb}`")
             if self._clock() >= end:
                 raise OrderError(
                     f"no answer to `{verb}` after {timeout:.0f} s: is the operator running? "
@@ -108,14 +120,14 @@ class Orders:
                 )
             self._pause(LOOK_SECONDS)
 
-    def _write(self, first: Obj, verb: str, end: float) -> str:
+    def _write(self, first: Obj, verb: str, args: Obj, end: float, *, overwrite: bool) -> str:
         """The command's id. Waits for its turn; gives up where the object is no longer what the person saw."""
         meta, bound, obj = first["metadata"], seen(first), first
         for _ in range(WRITES):
-            obj = self._own_turn(obj, end)
+            obj = obj if overwrite else self._own_turn(obj, end)
             if seen(obj) != bound:
                 raise OrderError(f"{meta['name']} has changed meanwhile: look at it again (headgate status)")
-            command = self._command(verb, bound)
+            command = self._command(verb, args, bound)
             patch = {
                 "metadata": {
                     "resourceVersion": obj["metadata"]["resourceVersion"],
@@ -144,12 +156,12 @@ class Orders:
             obj = self._read(meta["namespace"], meta["name"])
         return obj
 
-    def _command(self, verb: str, bound: Seen) -> Obj:
+    def _command(self, verb: str, args: Obj, bound: Seen) -> Obj:
         issued = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "id": self._new_id(),
             "verb": verb,
-            "args": {},
+            "args": args,
             "uid": bound.uid,
             "rollout": bound.rollout,
             "stable": bound.stable,

@@ -11,8 +11,12 @@ HEAD = """\
 # The command line
 
 `headgate` talks to the Kubernetes API with the kubeconfig of `kubectl`, and to nothing else. A command that changes
-something (`undo`, `retry`) writes one annotation; the operator answers it in `status.lastCommand`, and `headgate` waits
-for that answer. It is refused where the object has moved on since you looked.
+something (`undo`, `pause`, `restart` and others) writes one annotation; the operator answers it in
+`status.lastCommand`, and `headgate` waits for that answer. It is refused where the object has moved on since you
+looked. While an earlier command waits for its answer the next one waits for its turn; only `abort` does not. Nothing
+of this edits the spec.
+
+Installed as `kubectl-headgate` as well: `kubectl headgate status` is the same as `headgate status`.
 
 Exit status: 0 = done, 1 = not done (the message says why), 2 = not understood.
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from headgate_cli.orders import unanswered
+
 Obj = Mapping[str, Any]
 Row = Sequence[str]
 
@@ -61,8 +63,7 @@ def detail(obj: Obj, now: datetime) -> list[str]:
     pairs += _revisions(status, now)
     if url := status.get("url"):
         pairs.append(("url", url))
-    if last := status.get("lastCommand"):
-        pairs.append(("command", f"{last['verb']}: {last['outcome']}. {last.get('message') or ''}".rstrip(". ")))
+    pairs += [*_pause(status, now), *_command(obj)]
     width = max(len(label) for label, _ in pairs) + 2
     lines = [f"{label:{width}}{value}" for label, value in pairs]
     lines += _section("conditions", _conditions(status, now))
@@ -106,6 +107,20 @@ def _revisions(status: Obj, now: datetime) -> list[tuple[str, str]]:
     if previous := status.get("previous"):
         lines.append(("previous", f"version {previous['version']}, {_warmth(previous, now)}"))
     return lines
+
+
+def _pause(status: Obj, now: datetime) -> list[tuple[str, str]]:
+    pause = status.get("pause")
+    return [("paused", f"by {pause.get('by') or 'somebody'}, for {since(pause.get('at'), now)}")] if pause else []
+
+
+def _command(obj: Obj) -> list[tuple[str, str]]:
+    """The one that waits for its answer, else the last that was answered."""
+    if waiting := unanswered(obj):
+        by = waiting.get("by") or "somebody"
+        return [("command", f"{waiting.get('verb')} by {by}: not answered yet")]
+    last = (obj.get("status") or {}).get("lastCommand")
+    return [("command", f"{last['verb']}: {last['outcome']}. {last.get('message') or ''}".rstrip(". "))] if last else []
 
 
 def _warmth(previous: Obj, now: datetime) -> str:

@@ -17,6 +17,7 @@ from conditions import until
 from headgate_cli import __version__, watching
 from headgate_cli.entry import cli
 from headgate_cli.kube import Cluster, ClusterError
+from headgate_cli.verbs import VERBS
 from https_plane import HttpsPlane, https_plane, model_deployment
 
 Obj = dict[str, Any]
@@ -121,7 +122,7 @@ async def test_history_is_told_newest_first(on: HttpsPlane) -> None:
     assert [line.split()[0] for line in lines] == ["ROLLOUT", "2", "1"]
 
 
-@pytest.mark.parametrize("verb", ["undo", "retry"])
+@pytest.mark.parametrize("verb", [command.name for command in VERBS])
 async def test_an_accepted_command_is_told_and_how_to_follow_it(on: HttpsPlane, verb: str) -> None:
     answering = asyncio.ensure_future(answer(on, "Accepted", "back to version 2"))
     result = await run(verb, "iris")
@@ -129,6 +130,21 @@ async def test_an_accepted_command_is_told_and_how_to_follow_it(on: HttpsPlane, 
     assert result.output.startswith(f"{verb} iris: accepted. back to version 2.\n")
     command = await answering
     assert (command["verb"], command["by"], command["rollout"], command["stable"]) == (verb, getpass.getuser(), 0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "args"),
+    [
+        (["undo", "iris", "--to", "3"], {"to": "3"}),
+        (["restart", "iris", "--update-image"], {"updateImage": True}),
+        (["restart", "iris"], {}),
+        (["promote", "iris", "--full"], {"full": True}),
+    ],
+)
+async def test_options_become_arguments_of_the_command(on: HttpsPlane, arguments: list[str], args: Obj) -> None:
+    answering = asyncio.ensure_future(answer(on, "Accepted", ""))
+    assert (await run(*arguments)).exit_code == 0
+    assert (await answering)["args"] == args
 
 
 async def test_a_refused_command_fails_with_the_operators_words(on: HttpsPlane) -> None:

@@ -63,7 +63,7 @@ class Api:
         for act in due:
             act()
 
-    def give(self, verb: str = "undo", timeout: float = 30.0) -> Any:
+    def give(self, verb: str = "undo", timeout: float = 30.0, **more: Any) -> Any:
         ids = iter(f"{n:032x}" for n in range(1, 100))
         orders = Orders(
             self,
@@ -73,7 +73,7 @@ class Api:
             clock=lambda: self.time,
             pause=self.pause,
         )
-        return orders.give("ml", "iris", verb, timeout=timeout)
+        return orders.give("ml", "iris", verb, timeout=timeout, **more)
 
 
 def test_a_command_says_what_it_was_given_for() -> None:
@@ -150,6 +150,28 @@ def test_an_earlier_command_that_is_never_answered_is_not_overwritten() -> None:
     with pytest.raises(OrderError, match="an earlier `retry` by bob"):
         api.give()
     assert api.commands == []
+
+
+def test_arguments_are_part_of_the_command() -> None:
+    api = Api(mdep())
+    api.give(args={"to": "3"})
+    assert api.commands[0]["args"] == {"to": "3"}
+
+
+def test_an_abort_overwrites_an_earlier_command_and_nothing_else_does() -> None:
+    api = Api(mdep())
+    pending(api)
+    assert api.give("abort", overwrite=True).accepted
+    assert [command["verb"] for command in api.commands] == ["abort"]
+    assert api.time < 2
+
+
+def test_whoever_waits_for_an_overwritten_command_is_told_by_whom() -> None:
+    api = Api(mdep())
+    api.answer = None
+    api.at.append((2.0, lambda: pending(api, "abort", "later")))
+    with pytest.raises(OrderError, match="a later `abort` by bob overwrote `undo`"):
+        api.give()
 
 
 def test_an_answered_command_and_a_meaningless_annotation_stand_in_nobodys_way() -> None:

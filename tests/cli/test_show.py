@@ -1,5 +1,6 @@
 """What a person reads about a deployment in each of its states."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,3 +158,15 @@ def test_time_that_passes_is_no_change() -> None:
     assert without_ages(show.listing([ROLLING], NOW, namespaced=False)) != without_ages(
         show.listing([other], NOW, namespaced=False)
     )
+
+
+def test_a_pause_is_shown_with_who_and_since_when() -> None:
+    lines = show.detail(mdep(observedGeneration=2, pause={"at": ago(300), "by": "erika"}), NOW)
+    assert "paused  by erika, for 5m" in lines
+
+
+def test_a_command_that_waits_for_its_answer_is_shown_instead_of_the_last_answer() -> None:
+    obj = mdep(observedGeneration=2, lastCommand={"id": "a", "verb": "retry", "outcome": "Accepted", "message": ""})
+    given = json.dumps({"id": "b", "verb": "undo", "by": "erika"})
+    obj["metadata"]["annotations"] = {"headgate.dev/command": given}
+    assert "command  undo by erika: not answered yet" in show.detail(obj, NOW)

@@ -100,6 +100,7 @@ class RolloutReason(StrEnum):
     SOURCE_CHANGED = "SourceChanged"
     UNDO = "Undo"
     RETRY = "Retry"
+    RESTART = "Restart"
     GUARD = "Guard"
 
 
@@ -186,6 +187,23 @@ class Hold:
     version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person's `pause`. Beside the rollout, not in it: it also keeps the next one from starting."""
+
+    at: datetime
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A person's `restart`: the same version and settings as `revision`, in pods of their own."""
+
+    revision: str
+    count: int
+    image: str
+
+
 class Answer(StrEnum):
     ACCEPTED = "Accepted"
     REFUSED = "Refused"
@@ -208,7 +226,9 @@ class Status:
     candidate: Candidate | None = None
     previous: Previous | None = None
     rollout: Rollout | None = None
+    pause: Pause | None = None
     hold: Hold | None = None
+    restart: Restart | None = None
     retrying: str | None = None  # the revision that a retry set free and that has not started again
     rejected: tuple[Rejected, ...] = ()
     history: tuple[HistoryEntry, ...] = ()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from headgate_operator.api.durations import parse_time
 from headgate_operator.api.errors import SpecError
@@ -32,6 +34,7 @@ class Command:
     stable: str
     issued_at: datetime
     by: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ def parse_command(text: str | None) -> Command | Malformed | None:
             stable=reader.text("stable") or "",
             issued_at=_issued(reader),
             by=reader.text("by") or "",
+            args=reader.json("args"),
         )
     except SpecError as error:
         verb = raw.get("verb")

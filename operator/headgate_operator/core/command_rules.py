@@ -1,31 +1,32 @@
-"""`undo` and `retry`: what a person may order, carried out once and answered once."""
+"""What a person may order: carried out once, and answered once.
+
+A verb is a row of `VERBS`: what it does, and the arguments it takes. One that is missing here is refused by name.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from headgate_operator.api.status import (
-    Answer,
-    By,
-    Hold,
-    LastCommand,
-    Outcome,
-    RolloutReason,
-    Scope,
-    Status,
-)
+from headgate_operator.api.errors import SpecError
+from headgate_operator.api.reader import Reader
+from headgate_operator.api.status import Answer, LastCommand, Pause, Status
 from headgate_operator.core.command import Command, Malformed, outdated
-from headgate_operator.core.quarantine import Verdict, entry_for, reject, release
-from headgate_operator.core.revision import Revision
-from headgate_operator.core.rollouts import fail_candidate, instantly, switch_back
+from headgate_operator.core.quarantine import release
+from headgate_operator.core.refusal import RefusedCommandError
+from headgate_operator.core.restarting import next_restart
+from headgate_operator.core.undoing import undo, undo_to, undone_by
 from headgate_operator.core.view import View
-from headgate_operator.core.wanted import wanted
+from headgate_operator.core.wanted import paused_by, wanted
 
-_WAS_STABLE = {Outcome.PROMOTED, Outcome.REVERTED, Outcome.ADOPTED}
+Done = tuple[Status, str]
+"""The status that follows, and what the person reads."""
 
 
-class RefusedCommandError(Exception):
-    """The command makes no sense in the present state; the message tells the person why."""
+@dataclass(frozen=True, slots=True)
+class Verb:
+    run: Callable[[View, Status, Command], Done]
+    args: frozenset[str] = frozenset()
 
 
 def obey(view: View, status: Status) -> Status:
@@ -44,68 +45,94 @@ def _answer(status: Status, command: Command | Malformed, outcome: Answer, messa
     return replace(status, last_command=answer)
 
 
-def _carry_out(view: View, status: Status, command: Command | Malformed) -> tuple[Status, str]:
+def _carry_out(view: View, status: Status, command: Command | Malformed) -> Done:
     if isinstance(command, Malformed):
         raise RefusedCommandError(command.message)
     why = outdated(command, status, view.uid, view.now)
     if why is not None:
         raise RefusedCommandError(why)
-    match command.verb:
-        case "undo":
-            return undo(view, status, _verdict(command))
-        case "retry":
-            return retry(view, status)
-    raise RefusedCommandError(f"this operator does not know {command.verb[:32]!r}; it knows undo and retry")
+    verb = VERBS.get(command.verb)
+    if verb is None:
+        known = ", ".join(sorted(VERBS))
+        raise RefusedCommandError(f"this operator does not know {command.verb[:32]!r}; it knows {known}")
+    if unknown := sorted(command.args.keys() - verb.args):
+        # Never ignored: an undo without its `to` would be another undo.
+        raise RefusedCommandError(f"this operator does not know {unknown[0][:32]!r} of {command.verb}")
+    try:
+        return verb.run(view, status, command)
+    except SpecError as error:
+        raise RefusedCommandError(str(error)) from error
 
 
-def _verdict(command: Command) -> Verdict:
-    by = f" by {command.by[:128]}" if command.by else ""
-    return Verdict(scope=Scope.MODEL, by=By.UNDO, gate="Undo", message=f"undone{by}")
+def _undo(view: View, status: Status, command: Command) -> Done:
+    version = Reader(command.args, "args").text("to")
+    verdict = undone_by(command)
+    return undo(view, status, verdict) if version is None else undo_to(view, status, verdict, version)
 
 
-def undo(view: View, status: Status, verdict: Verdict) -> tuple[Status, str]:
-    candidate, stable = status.candidate, status.stable
-    if candidate is not None:
-        failed = fail_candidate(view, status, candidate, verdict)
-        serving = f"version {stable.version} keeps serving" if stable else "nothing served yet"
-        return failed, f"the rollout of version {candidate.version} is given up; {serving}"
-    if stable is None:
-        raise RefusedCommandError("there is nothing to undo: no version has been deployed yet")
-    previous = instantly(view, status)
-    if previous is not None:
-        rejected = reject(status, stable, verdict, view.now, serving_identity=previous.identity)
-        back = switch_back(
-            view,
-            rejected,
-            stable,
-            previous,
-            reason=RolloutReason.UNDO,
-            outcome=Outcome.ROLLED_BACK,
-            message=verdict.message,
-        )
-        return back, f"traffic goes back to version {previous.version}, which is still warm"
-    target = last_good(view, status)
-    if target is None:
-        raise RefusedCommandError("there is nothing to undo to: no earlier good version is kept")
-    rejected = reject(status, stable, verdict, view.now, serving_identity=target.identity_hash)
-    held = replace(rejected, hold=Hold(revision=target.hash, version=target.identity.version))
-    return held, f"version {target.identity.version} is brought up again; version {stable.version} serves until then"
-
-
-def last_good(view: View, status: Status) -> Revision | None:
-    """The revision that was stable before the present one, is still stored, and was not rejected since."""
-    stable = status.stable
-    names = [entry.to_revision for entry in reversed(status.history) if entry.outcome in _WAS_STABLE]
-    if status.previous is not None:
-        names.insert(0, status.previous.revision)
-    known = (view.revision(name) for name in names if stable is None or name != stable.revision)
-    return next((found for found in known if found is not None and entry_for(status, found) is None), None)
-
-
-def retry(view: View, status: Status) -> tuple[Status, str]:
+def _retry(view: View, status: Status, command: Command) -> Done:  # noqa: ARG001
     asked = wanted(view, status)
     if asked.asked is None or asked.forbidden_by is None:
         raise RefusedCommandError("there is nothing to retry: what is wanted has not been rejected")
     freed = replace(release(status, asked.asked), hold=None, retrying=asked.asked.hash)
-    when = ", after the pause" if view.spec.paused else ""
-    return freed, f"version {asked.asked.identity.version} starts anew{when}"
+    return freed, f"version {asked.asked.identity.version} starts anew{_when(view, status)}"
+
+
+def _pause(view: View, status: Status, command: Command) -> Done:
+    if status.pause is not None:
+        raise RefusedCommandError(f"it has been paused already, by {status.pause.by or 'somebody'}")
+    what = f"the rollout of version {status.candidate.version} is held" if status.candidate else "no rollout starts"
+    return replace(status, pause=Pause(at=view.now, by=command.by[:128])), f"{what} until resume; undo still works"
+
+
+def _resume(view: View, status: Status, command: Command) -> Done:  # noqa: ARG001
+    if view.spec.paused:
+        raise RefusedCommandError("spec.paused is true: set it to false where the spec is kept")
+    if status.pause is None:
+        raise RefusedCommandError("there is nothing to resume: it is not paused")
+    freed = replace(status, pause=None)
+    going, serving = wanted(view, freed).goal, status.stable.revision if status.stable else None
+    waits = going is not None and going.hash != serving
+    return freed, f"version {going.identity.version} goes on" if going and waits else "nothing was waiting for it"
+
+
+def _restart(view: View, status: Status, command: Command) -> Done:
+    update = Reader(command.args, "args").flag("updateImage", default=False)
+    stable = status.stable
+    if stable is None:
+        raise RefusedCommandError("there is nothing to restart: no version has been deployed yet")
+    if status.rollout is not None:
+        raise RefusedCommandError(f"version {status.rollout.to} is on its way: let its rollout end first, or undo it")
+    wish = wanted(view, status)
+    if wish.goal is not None and wish.goal.hash != stable.revision:
+        raise RefusedCommandError(f"version {wish.goal.identity.version} is about to start, in new pods")
+    if view.spec.replicas == 0:
+        raise RefusedCommandError("spec.replicas is 0: no pod runs")
+    origin = view.revision(stable.revision)
+    if origin is None:
+        raise RefusedCommandError(f"revision {stable.revision} is not stored: a change of spec makes a new one")
+    image = _new_image(view, origin.settings) if update else origin.image
+    if update and image == origin.image:
+        raise RefusedCommandError(f"{image} is the operator's present default already; leave out --update-image")
+    again = replace(status, restart=next_restart(view, status, origin, image))
+    with_image = f" with {image}" if update else ""
+    return again, f"version {stable.version} starts in new pods{with_image}{_when(view, status)}"
+
+
+def _new_image(view: View, settings: Mapping[str, object]) -> str:
+    if "image" in settings:
+        raise RefusedCommandError("spec.serving.image names the image: change it there")
+    return view.default_image
+
+
+def _when(view: View, status: Status) -> str:
+    return ", after the pause" if paused_by(view, status) is not None else ""
+
+
+VERBS: dict[str, Verb] = {
+    "pause": Verb(_pause),
+    "restart": Verb(_restart, frozenset({"updateImage"})),
+    "resume": Verb(_resume),
+    "retry": Verb(_retry),
+    "undo": Verb(_undo, frozenset({"to"})),
+}

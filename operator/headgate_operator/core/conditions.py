@@ -15,7 +15,7 @@ from headgate_operator.api.status import By, Condition, Phase, Status, Truth
 from headgate_operator.core.gates import SWITCH, VERIFY, held_by
 from headgate_operator.core.observed import Resolved, Unresolved
 from headgate_operator.core.view import Trouble, View, outside_trouble, pods_say
-from headgate_operator.core.wanted import Wanted, wanted
+from headgate_operator.core.wanted import Wanted, paused_by, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,18 @@ def blocked(now: Situation) -> Said | None:
 
 
 def paused_ready(now: Situation) -> Said | None:
-    goal, stable = now.wish.goal, now.status.stable
-    held_back = now.status.candidate is not None or (goal is not None and (not stable or stable.revision != goal.hash))
-    if not now.view.spec.paused or not held_back:
+    why = paused_by(now.view, now.status)
+    if why is None or not _has_somewhere_to_go(now):
         return None
-    message = "spec.paused holds back a rollout"
+    stable, message = now.status.stable, f"a rollout is held back: {why}"
     return yes(Reason.PAUSED, message) if stable else no(Reason.PAUSED, message)
+
+
+def _has_somewhere_to_go(now: Situation) -> bool:
+    wish, stable = now.wish, now.status.stable
+    allowed = (wish.goal, wish.asked if wish.forbidden_by is None else None)
+    hashes = {revision.hash for revision in allowed if revision is not None}
+    return now.status.candidate is not None or bool(hashes - {stable.revision if stable else ""})
 
 
 def first_deployment(now: Situation) -> Said | None:
@@ -218,6 +224,11 @@ def paused(now: Situation) -> Said | None:
     return no(said.reason, said.message) if said else None
 
 
+def paused_at_rest(now: Situation) -> Said | None:
+    why = paused_by(now.view, now.status)
+    return no(Reason.PAUSED, f"no rollout starts: {why}") if why else None
+
+
 UP_TO_DATE: tuple[Check, ...] = (
     name_conflict, garbage, never_resolved, has_all_traffic, rejected, paused, undone, not_up_to_date,
 )  # fmt: skip
@@ -250,7 +261,7 @@ def nothing_to_do(now: Situation) -> Said:  # noqa: ARG001
 
 
 PROGRESSING: tuple[Check, ...] = (
-    name_conflict, garbage, refused, blocked, under_way, rejected, paused, nothing_to_do,
+    name_conflict, garbage, refused, blocked, under_way, rejected, paused, paused_at_rest, nothing_to_do,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.failures import digests_of
 from headgate_operator.core.observed import GoldenPassed, GoldenUnknown, PodReady
 from headgate_operator.core.view import Trouble, View, pods_say
-from headgate_operator.core.wanted import frozen
+from headgate_operator.core.wanted import frozen, paused_by
 
 Gate = Callable[[View, Status, Candidate], Trouble | None]
 
@@ -74,7 +74,8 @@ def scaled_up(view: View, status: Status, candidate: Candidate) -> Trouble | Non
 
 
 def not_paused(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
-    return Trouble(Reason.PAUSED, "spec.paused is true") if frozen(view, status) else None
+    why = paused_by(view, status)
+    return Trouble(Reason.PAUSED, why) if why is not None and frozen(view, status) else None
 
 
 def unhindered(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001

@@ -8,10 +8,11 @@ from headgate_operator.api.status import HistoryEntry, ModelStatus, Outcome, Sta
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.observed import Resolved
 from headgate_operator.core.quarantine import trim
+from headgate_operator.core.restarting import restarted, revision_of
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.view import View
-from headgate_operator.core.wanted import wanted
+from headgate_operator.core.wanted import paused_by, wanted
 
 
 def remember_model(view: View, status: Status) -> Status:
@@ -29,7 +30,7 @@ def remember_model(view: View, status: Status) -> Status:
 def _digest(view: View, status: Status) -> str | None:
     asked = wanted(view, status).asked
     roles = (status.stable, status.candidate, status.previous)
-    return next((role.digest for role in roles if role and asked and role.revision == asked.hash), None)
+    return next((role.digest for role in roles if role and asked and role.identity == asked.identity_hash), None)
 
 
 def adopt(view: View, status: Status) -> Status:
@@ -91,10 +92,26 @@ def _answering(view: View, status: Status) -> str | None:
     return max(ready, key=worth, default=None)
 
 
+def _without_a_restart_that_is_over(view: View, status: Status) -> Status:
+    wish, hold, stable = status.restart, status.hold, status.stable
+    if wish is None:
+        return status
+    again, goal = restarted(view, status), wanted(view, status).goal
+    if again is not None and goal is not None and goal.hash == again.hash:
+        return status
+    made = revision_of(view, wish)
+    if hold is not None and hold.revision == wish.revision and made and stable and stable.revision == made.hash:
+        # An undo holds the version, in whatever pods: else its old ones would be brought up again.
+        hold = replace(hold, revision=made.hash)
+    return replace(status, restart=None, hold=hold)
+
+
 def forget_what_is_over(view: View, status: Status) -> Status:
     """A hold ends when the reference asks for something that is not rejected; quarantine keeps to its size."""
+    status = _without_a_restart_that_is_over(view, status)
     wish = wanted(view, status)
-    if status.hold is not None and wish.asked is not None and wish.forbidden_by is None:
+    sound = wish.asked is not None and wish.forbidden_by is None
+    if status.hold is not None and sound and paused_by(view, status) is None:
         status = replace(status, hold=None)
     stable = status.stable.revision if status.stable else None
     if status.retrying is not None and (

@@ -18,7 +18,7 @@ from headgate_operator.core.stored import revision_data
 from headgate_operator.core.summary import NO_REVISION
 from headgate_operator.core.template import labels_of
 from headgate_operator.core.view import View
-from headgate_operator.core.wanted import asked_revision
+from headgate_operator.core.wanted import wished_revisions
 
 Obj = dict[str, Any]
 
@@ -47,8 +47,7 @@ def render(view: View, status: Status) -> list[Obj]:
 
 def roles_of(view: View, status: Status) -> list[Role]:
     """A revision that is not stored (any more) cannot be rendered: what runs of it is left as it is."""
-    asked = asked_revision(view, status)
-    known = {revision.hash: revision for revision in ([asked] if asked else [])}
+    known = {revision.hash: revision for revision in wished_revisions(view, status)}
     known |= {revision.hash: revision for revision in view.revisions}
     held = [(role, size) for role, size in _sizes(view, status) if role.revision in known]
     return [Role(revision=known[role.revision], replicas=size, digest=role.digest) for role, size in held]

@@ -15,6 +15,7 @@ from typing import Any
 
 from headgate_operator.api.model import Identity
 from headgate_operator.api.spec import Spec
+from headgate_operator.core.template import pod_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,31 @@ def revision_hash(
         "restart": restart,
     }
     return _hash(facts)
+
+
+def make(
+    deployment: str,
+    *,
+    identity: Identity,
+    digest: str | None,
+    settings: Mapping[str, Any],
+    image: str,
+    number: int,
+    restart: int = 0,
+) -> Revision:
+    name = revision_hash(identity, digest, settings, image, restart)
+    return Revision(
+        hash=name,
+        number=number,
+        identity=identity,
+        digest=digest,
+        settings=settings,
+        image=image,
+        template=pod_template(
+            name=deployment, revision=name, identity=identity, digest=digest, settings=settings, image=image
+        ),
+        restart=restart,
+    )
 
 
 def find(spec: Spec, identity: Identity, revisions: Iterable[Revision], preferred: Iterable[str]) -> Revision | None:

@@ -24,6 +24,7 @@ from headgate_operator.core.observed import Pod
 from headgate_operator.core.quarantine import Verdict, is_rejected, reject
 from headgate_operator.core.rollouts import end, returnable, start_draining, switch_back
 from headgate_operator.core.view import View, outside_trouble
+from headgate_operator.core.wanted import paused_by
 
 GUARD_RESTARTS = 2
 GUARD_UNREADY = timedelta(seconds=10)
@@ -120,7 +121,7 @@ def end_keep_warm(view: View, status: Status) -> Status:
     previous = status.previous
     if previous is None or previous.draining_since is not None or status.rollout is not None:
         return status
-    if view.spec.paused or previous.warm_until is None or view.now < previous.warm_until:
+    if paused_by(view, status) or previous.warm_until is None or view.now < previous.warm_until:
         return status
     return start_draining(view, status, previous)
 

@@ -8,6 +8,7 @@ from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.failures import deadline_runs
 from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
 from headgate_operator.core.view import View
+from headgate_operator.core.wanted import paused_by
 
 POLL = 1.0
 """Pods are asked this often while something loads, switches or drains: their answers wake nobody."""
@@ -55,7 +56,7 @@ def _moments(view: View, status: Status) -> list[datetime]:
             moments.append(status.previous.draining_since + BACKSTOP)
     if status.stable is not None and status.stable.unready_since is not None:
         moments.append(status.stable.unready_since + GUARD_UNREADY)
-    return [moment for moment in moments if moment > view.now] if view.spec.paused else _due(moments, view.now)
+    return [moment for moment in moments if moment > view.now] if paused_by(view, status) else _due(moments, view.now)
 
 
 def _due(moments: list[datetime], now: datetime) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""undo and retry: carried out once, answered once, refused where they no longer mean what the person saw."""
+"""Commands: carried out once, answered once, refused where they no longer mean what the person saw."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from core_lab import Lab, serving
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.command import Command, Malformed, parse_command
+from headgate_operator.core.command_rules import VERBS
 from headgate_operator.core.observed import PodNotReady, PodSilent, Unresolved
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
+KNOWN = ", ".join(sorted(VERBS))
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
 
 
@@ -229,7 +231,18 @@ def test_a_verb_that_the_operator_does_not_know_is_refused() -> None:
     lab = on_two()
     lab.order("dance")
     lab.settle()
-    assert answer(lab) == ("Refused", "this operator does not know 'dance'; it knows undo and retry")
+    assert answer(lab) == ("Refused", "this operator does not know 'dance'; it knows " + KNOWN)
+
+
+def test_an_argument_that_the_operator_does_not_know_is_refused_and_not_ignored() -> None:
+    lab = on_two()
+    lab.order("undo", args={"too": "1"})
+    lab.settle()
+    assert answer(lab) == ("Refused", "this operator does not know 'too' of undo")
+    lab.order("undo", args={"to": 1})
+    lab.settle()
+    assert answer(lab) == ("Refused", "args.to: must be a string")
+    assert lab.stable == "2"
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=11), timedelta(minutes=-2)])

@@ -51,7 +51,8 @@ deeds: st.SearchStrategy[Deed] = st.one_of(
     versions.map(lambda version: lambda lab: lab.want(version)),
     st.builds(behave, versions, behaviours),
     st.sampled_from([0.5, 3, 11, 70, 700]).map(lambda seconds: lambda lab: lab.wait(seconds)),
-    st.sampled_from(["undo", "retry"]).map(lambda verb: lambda lab: lab.order(verb)),
+    st.sampled_from(["undo", "retry", "pause", "resume", "restart"]).map(lambda verb: lambda lab: lab.order(verb)),
+    versions.map(lambda version: lambda lab: lab.order("undo", args={"to": version})),
     st.booleans().map(lambda paused: lambda lab: lab.edit(paused=paused)),
     st.sampled_from([0, 1, 2, 4]).map(lambda replicas: lambda lab: lab.edit(replicas=replicas)),
     st.sampled_from(["a", "b"]).map(lambda value: lambda lab: lab.env(A=value)),
@@ -124,6 +125,8 @@ def test_after_any_history_a_good_new_version_comes_to_serve(history: list[Deed]
     lab.endpoints_follow = True
     lab.edit(paused=False, replicas=2)
     lab.rollout(keep_warm=timedelta(0), min_duration=timedelta(0))
+    lab.order("resume")
+    lab.settle()
     lab.want("9")
     lab.wait(200)
     assert (lab.stable, lab.selected, lab.deployed()) == ("9", "9", {"9": 2})
