@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """Counts of one arm in one interval. Increments, so never negative; fractions are allowed (extrapolated sources)."""
+    """Counts of one arm in one interval. Increments, never negative; fractions are allowed (extrapolated sources)."""
 
     requests: float
     errors: float = 0  # answered with 5xx (timeouts are 504) or 429
