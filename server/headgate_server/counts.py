@@ -3,6 +3,7 @@
 Written in the event loop only. The operator's verdicts rest on these numbers, so operations paths are not in them.
 """
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Counts:
         """The body of /counters."""
         return {
             "start_id": state.start_id,
+            "uptime_seconds": round(time.monotonic() - state.started, 3),
             "model": state.model_name,
             "version": state.model_version,
             "revision": state.config.revision,

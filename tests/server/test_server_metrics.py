@@ -50,11 +50,12 @@ def test_counters_are_the_contracts(server):
     ask_each_path(server)
     body = counters(server)
     assert set(body) == {
-        "start_id", "model", "version", "revision", "ready", "draining", "in_flight", "open_connections",
-        "last_request_age_seconds", "bucket_upper_bounds_seconds", "requests", "errors",
+        "start_id", "uptime_seconds", "model", "version", "revision", "ready", "draining", "in_flight",
+        "open_connections", "last_request_age_seconds", "bucket_upper_bounds_seconds", "requests", "errors",
     }  # fmt: skip
     assert (body["model"], body["version"], body["revision"], body["ready"]) == ("iris", "3", "0123456789", True)
     assert body["start_id"] == before["start_id"]
+    assert body["uptime_seconds"] > before["uptime_seconds"] > 0
     counted = {(path, code): count for path, code, count, _ in body["requests"]}
     assert counted == {
         ("predict", 200): 2,

@@ -129,6 +129,7 @@ class FakeRuntime:
             return None
         return {
             "start_id": container.id,
+            "uptime_seconds": asyncio.get_running_loop().time() - container.started,
             "model": container.model,
             "version": container.version,
             "revision": container.revision,
