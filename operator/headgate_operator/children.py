@@ -6,10 +6,12 @@ The one place that knows the shapes of Deployments, Pods, Services and EndpointS
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from headgate_operator import contract
+from headgate_operator.api.durations import parse_time
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import Deployment, Endpoint, Pod, PodAddress, Service
 
@@ -102,12 +104,20 @@ def pod(obj: Json) -> Pod:
         revision=revision_of(obj),
         address=PodAddress(ip, contract.PORT, contract.OPS_PORT) if ip else None,
         ready=conditions.get("Ready", {}).get("status") == "True",
+        ready_since=_ready_since(conditions.get("Ready", {})),
         terminating="deletionTimestamp" in obj["metadata"],
         restarts=server.get("restartCount", 0),
         crash_looping=waiting.get("reason") == "CrashLoopBackOff",
         trouble=trouble,
         message=message or _last_end(server),
     )
+
+
+def _ready_since(condition: Json) -> datetime | None:
+    try:
+        return parse_time(condition["lastTransitionTime"]) if condition.get("status") == "True" else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _trouble(scheduled: Json, waiting: Json, image: str) -> tuple[Reason | None, str]:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from headgate_operator.core.observed import (
     PodSilent,
     Readiness,
 )
+from headgate_operator.counters import read as read_counters
 
 AT_ONCE = 32
 LOOK_SECONDS = 2.0
@@ -55,8 +56,14 @@ class NoAnswerError(Exception):
 class PodProbe:
     """See `ports.Probe`."""
 
-    def __init__(self, *, look_seconds: float = LOOK_SECONDS, golden_seconds: float = GOLDEN_SECONDS) -> None:
-        self._look_seconds, self._golden_seconds = look_seconds, golden_seconds
+    def __init__(
+        self,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        golden_seconds: float = GOLDEN_SECONDS,
+        scraped: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        self._look_seconds, self._golden_seconds, self._scraped = look_seconds, golden_seconds, scraped
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,8 +83,11 @@ class PodProbe:
         try:
             answer = await self._ask("GET", pod.ip, pod.ops_port, contract.COUNTERS_PATH, seconds=self._look_seconds)
         except NoAnswerError:
+            self._scraped("no_answer")
             return None
-        return _counters(answer)
+        read = read_counters(answer.body) if answer.status == 200 else None
+        self._scraped("unreadable" if read is None or read.traffic is None else "ok")
+        return read
 
     async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
         try:
@@ -150,19 +160,6 @@ def _readiness(answer: Answer) -> Readiness:
         reason = reason if REASON.fullmatch(reason) else "Unknown"
         return PodNotReady(reason=reason, permanent=permanent, message=message)
     return PodSilent(f"HTTP {answer.status} contradicts its body")
-
-
-def _counters(answer: Answer) -> Counters | None:
-    try:
-        body = answer.body
-        age = body["last_request_age_seconds"]
-        return Counters(
-            in_flight=int(body["in_flight"]),
-            open_connections=int(body["open_connections"]),
-            last_request_age_seconds=None if age is None else float(age),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
 
 
 def _golden(answer: Answer, version: str) -> Golden:

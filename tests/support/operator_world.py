@@ -34,6 +34,7 @@ from headgate_operator.core.observed import (
     PodSilent,
     Readiness,
 )
+from headgate_operator.counters import read as read_counters
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.ports import Key, Result
@@ -66,11 +67,7 @@ class RuntimeProbe:
         return PodNotReady(reason=body["reason"], permanent=body["permanent"], message=body["message"])
 
     async def counters(self, pod: PodAddress) -> Counters | None:
-        answer = self._runtime.counters(pod.ip)
-        if answer is None:
-            return None
-        names = ("in_flight", "open_connections", "last_request_age_seconds")
-        return Counters(**{name: answer[name] for name in names})
+        return read_counters(self._runtime.counters(pod.ip))
 
     async def golden(self, pod: PodAddress, body: bytes, *, version: str) -> Golden:
         self.golden_asked.append(pod.ip)

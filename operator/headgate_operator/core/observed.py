@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import Reason
@@ -89,13 +90,36 @@ class PodSilent:
 Readiness = PodReady | PodNotReady | PodSilent
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The requests of one path group that were answered with one status code."""
+
+    group: str
+    code: int
+    count: int
+    buckets: tuple[int, ...]  # by duration, not cumulative, the last above the last bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """All that one process has answered since it began, raw: evidence comes from the differences of two of these."""
+
+    start_id: str  # another one means that counting began anew
+    revision: str
+    version: str
+    bounds: tuple[float, ...]  # upper bounds of the buckets, in seconds
+    rows: tuple[Answered, ...]
+    uptime_seconds: float | None = None  # None where the server is too old to say
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """The part of GET /counters that draining needs."""
+    """GET /counters: what draining needs, and the traffic that evidence is made of."""
 
     in_flight: int
     open_connections: int
     last_request_age_seconds: float | None
+    traffic: Traffic | None = None  # None = not told in a way that could be trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,7 @@ class Pod:
     revision: str
     address: PodAddress | None  # None until the pod has an IP
     ready: bool
+    ready_since: datetime | None = None  # by the node's clock
     uid: str = ""
     terminating: bool = False
     restarts: int = 0

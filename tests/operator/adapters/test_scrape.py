@@ -116,6 +116,20 @@ async def test_counters_that_are_not_ours_count_for_nothing(pod: Pod, body: Any)
     assert await pod.says(200, body).probe.counters(pod.address) is None
 
 
+async def test_what_came_of_each_scrape_is_told(pod: Pod) -> None:
+    told: list[str] = []
+    probe = PodProbe(scraped=told.append)
+    idle = {"in_flight": 0, "open_connections": 0, "last_request_age_seconds": None}
+    whole = {"start_id": "a", "revision": "r", "version": "1", "bucket_upper_bounds_seconds": [1.0], "requests": []}
+    said = ((200, idle | whole), (200, idle), (200, []), (503, idle | whole))
+    pod.api.say(*(Said(status, body) for status, body in said))
+    for _ in said:
+        await probe.counters(pod.address)
+    await probe.counters(NOBODY)
+    await probe.close()
+    assert told == ["ok", "unreadable", "unreadable", "unreadable", "no_answer"]
+
+
 async def test_the_golden_request_is_the_example_as_it_was_logged(pod: Pod) -> None:
     pod.says(200, {"predictions": [1, 2.5, {"label": "a", "p": [0.1]}]}, x_model_version="3")
     assert await pod.probe.golden(pod.address, b'{"inputs": [[1.0]]}', version="3") == GoldenPassed()
