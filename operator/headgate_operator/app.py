@@ -83,7 +83,7 @@ class App:
         self.kube = Kube(transport, write_seconds=self.leading.write_seconds, counted=self.metrics.called)
         self.queue: WorkQueue[Key] = WorkQueue(clock=self._loop.time)
         self.freshness = Freshness(WATCHED, clock=self._loop.time)
-        self.probe = PodProbe()
+        self.probe = PodProbe(scraped=self.metrics.scraped)
         self.goldens = Goldens(self.probe, wake=self.queue.add, clock=self._loop.time)
         self.registry = self._registry()
         self.resync = Resync(

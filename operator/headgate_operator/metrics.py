@@ -80,6 +80,19 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._scrapes = Counter(
+            "headgate_scrapes",
+            "Pods asked for their counters, by result (ok, no_answer, unreadable)",
+            ["result"],
+            registry=self.registry,
+        )
+        self._ticks = Counter(
+            "headgate_evidence_ticks",
+            "Looks at the evidence of a canary, by what they gave (both, one_arm, no_data, anew)",
+            ["result"],
+            registry=self.registry,
+        )
+
     def passed(self, result: str, seconds: float) -> None:
         self._passes.labels(result).inc()
         self._pass_seconds.observe(seconds)
@@ -93,6 +106,12 @@ class Metrics:
     def polled(self, uri: str, result: str, seconds: float) -> None:
         self._polls.labels(uri, result).inc()
         self._poll_seconds.labels(uri).observe(seconds)
+
+    def scraped(self, result: str) -> None:
+        self._scrapes.labels(result).inc()
+
+    def ticked(self, result: str) -> None:
+        self._ticks.labels(result).inc()
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -1,0 +1,1 @@
+"""From raw counters to intervals of evidence: the parts of `feed.py`. They keep counts and do no I/O."""
