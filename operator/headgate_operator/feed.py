@@ -7,17 +7,16 @@ scraped between two ticks is not looked at.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from headgate_operator.core.evidence.interval import Interval
 from headgate_operator.core.observed import Pod
-from headgate_operator.feeds.intervals import interval_of, line
+from headgate_operator.feeds.engines import Engine, Terms
+from headgate_operator.feeds.intervals import interval_of, line, terms_of
 from headgate_operator.feeds.processes import Heard, Processes
 from headgate_operator.feeds.tally import tally
 from headgate_operator.ports import Key
@@ -30,26 +29,8 @@ CLOSEST = 0.5
 """Of an interval, between two ticks: after a late one the next comes at its own time, or not at all."""
 
 
-class HasInterval(Protocol):
-    @property
-    def interval(self) -> float: ...
-
-
-class HasSeconds(Protocol):
-    @property
-    def seconds(self) -> int: ...
-
-
-P = TypeVar("P", bound=HasInterval)
-S = TypeVar("S", bound=HasSeconds)
-TakesPolicy = TypeVar("TakesPolicy", contravariant=True)
-
-
-class Engine(Protocol[TakesPolicy, S]):
-    """The two-arm engine, and the guard of one arm alone: whatever learns from intervals."""
-
-    def begin(self, policy: TakesPolicy) -> S: ...
-    def update(self, policy: TakesPolicy, state: S, interval: Interval) -> S: ...
+P = TypeVar("P", bound=Terms)
+S = TypeVar("S")
 
 
 @dataclass(slots=True)
@@ -61,7 +42,6 @@ class _Following(Generic[S]):
     ticked: datetime
     due: datetime
     processes: Processes = field(default_factory=Processes)
-    ladder: tuple[float, ...] = ()  # as it was logged last
 
 
 class Feed(Generic[P, S]):
@@ -98,7 +78,7 @@ class Feed(Generic[P, S]):
         following = self._following.get(key)
         if following is None or (following.rollout, following.arms) != (rollout_id, dict(arms)):
             state = checkpoint if checkpoint is not None else self._engine.begin(policy)
-            following = _Following(rollout_id, dict(arms), state, float(state.seconds), now, now)
+            following = _Following(rollout_id, dict(arms), state, self._engine.seconds(state), now, now)
             self._following[key] = following
             self._begin_anew(key, following, policy, pods, now, "first look")
         elif now < following.ticked:
@@ -115,14 +95,11 @@ class Feed(Generic[P, S]):
             return
         heard = list(_heard(pods, following.arms))
         increments = following.processes.increments(heard, since=since, at=now)
-        interval, ladder = interval_of(increments, following.at)
+        interval = interval_of(increments, following.at, policy.bounds)
         following.state = self._engine.update(policy, following.state, interval)
         following.ticked, following.due = now, _next(following.due, now, policy.interval)
         told: dict[str, Any] = {"deployment": str(key), "rollout": following.rollout, "seconds": seconds}
         told |= line(interval) | {"processes": len(increments), "answers": len(heard)}
-        if ladder not in ((), following.ladder):
-            following.ladder = ladder
-            told["latency_bucket_upper_bounds_s"] = ladder
         log.info("evidence", extra=told)
         self._told(
             ("no_data", "one_arm", "both")[sum(arm is not None for arm in (interval.stable, interval.candidate))]
@@ -133,9 +110,8 @@ class Feed(Generic[P, S]):
     ) -> None:
         following.processes.begin_anew(_heard(pods, following.arms), now)
         following.ticked, following.due = now, now + timedelta(seconds=policy.interval)
-        following.ladder = ()
-        told = {"deployment": str(key), "rollout": following.rollout, "why": why, "t": following.at}
-        log.info("evidence begins anew", extra={**told, "arms": following.arms, "policy": _fields(policy)})
+        told: dict[str, Any] = {"deployment": str(key), "rollout": following.rollout, "why": why, "t": following.at}
+        log.info("evidence begins anew", extra=told | {"arms": following.arms} | terms_of(policy))
         self._told("anew")
 
 
@@ -161,8 +137,3 @@ def _next(due: datetime, now: datetime, interval: float) -> datetime:
     """On the grid of the first tick, so that late ticks do not make all later ones later."""
     steps = math.ceil((now - due).total_seconds() / interval + CLOSEST)
     return due + timedelta(seconds=interval * max(steps, 1))
-
-
-def _fields(policy: object) -> object:
-    simple = dataclasses.is_dataclass(policy) and not isinstance(policy, type)
-    return dataclasses.asdict(policy) if simple else repr(policy)  # type: ignore[call-overload]

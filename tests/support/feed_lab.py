@@ -26,6 +26,7 @@ _ids = itertools.count(1)
 @dataclass(frozen=True)
 class Policy:
     interval: float = 10.0
+    bounds: tuple[float, ...] = LADDER
 
 
 EVERY_10_S = Policy()
@@ -40,13 +41,16 @@ class State:
 
 
 class Remembers:
-    """Implements `feed.Engine`."""
+    """Implements `feeds.engines.Engine`."""
 
     def begin(self, policy: Policy) -> State:
         return State()
 
     def update(self, policy: Policy, state: State, interval: Interval) -> State:
         return State(int(interval.at), (*state.fed, interval))
+
+    def seconds(self, state: State) -> float:
+        return float(state.seconds)
 
 
 @dataclass

@@ -6,6 +6,7 @@ The words of the line are those of `headgate replay`, so that a verdict of a liv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from headgate_operator.core.evidence.interval import Arm, Interval
@@ -14,13 +15,13 @@ from headgate_operator.feeds.processes import Increment
 STABLE, CANDIDATE = "stable", "candidate"
 
 
-def interval_of(increments: Iterable[Increment], at: float) -> tuple[Interval, tuple[float, ...]]:
-    """With the ladder of its latencies; empty where there are none that can be compared."""
+def interval_of(increments: Iterable[Increment], at: float, ladder: tuple[float, ...]) -> Interval:
+    """Latencies are told only where all processes count them in the buckets that the engine compares."""
     found = list(increments)
-    ladders = {increment.counts.bounds for increment in found}
-    ladder = ladders.pop() if len(ladders) == 1 else ()
+    if {increment.counts.bounds for increment in found} != {ladder}:
+        ladder = ()
     arms = {role: _arm([one for one in found if one.role == role], ladder) for role in (STABLE, CANDIDATE)}
-    return Interval(at=at, stable=arms[STABLE], candidate=arms[CANDIDATE]), ladder
+    return Interval(at=at, stable=arms[STABLE], candidate=arms[CANDIDATE])
 
 
 def _arm(increments: list[Increment], ladder: tuple[float, ...]) -> Arm | None:
@@ -39,6 +40,12 @@ def _arm(increments: list[Increment], ladder: tuple[float, ...]) -> Arm | None:
         cold_client_errors=sum(one.client_errors for one in cold),
         latency=tuple(map(sum, zip(nothing, *warm, strict=True))) if ladder else (),
     )
+
+
+def terms_of(policy: object) -> dict[str, Any]:
+    """What the intervals that follow are judged by."""
+    told = asdict(policy) if is_dataclass(policy) and not isinstance(policy, type) else {}
+    return {"latency_bucket_upper_bounds_s": told.pop("bounds", ()), "policy": told}
 
 
 def line(interval: Interval) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 import model_dirs
 from feed_lab import ARMS, IRIS, Policy, Remembers, State, counts
 from headgate_operator.core.evidence.interval import Interval
+from headgate_operator.core.evidence.policy import LADDER
 from headgate_operator.core.observed import Pod, PodAddress
 from headgate_operator.feed import Feed
 from headgate_operator.scrape import PodProbe
@@ -17,7 +18,9 @@ from server_process import ServerProcess
 
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 WRONG = {"features": ["a"]}
-POLICY = Policy(interval=100.0)  # longer than a server takes to start, so that one that is started here is new
+POLICY = Policy(
+    interval=100.0, bounds=LADDER
+)  # longer than a server takes to start, so that one that is started here is new
 
 
 @pytest.fixture
