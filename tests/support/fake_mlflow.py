@@ -36,6 +36,7 @@ class Version:
     run_id: str = ""
     stage: str = "None"
     tags: dict[str, str] = field(default_factory=dict)
+    status: str = "READY"
 
 
 @dataclass
@@ -177,6 +178,9 @@ class FakeMlflow:
 
     def set_stage(self, name: str, version: str, stage: str) -> None:
         self.models[name].versions[int(version)].stage = stage
+
+    def set_status(self, name: str, version: str, status: str) -> None:
+        self.models[name].versions[int(version)].status = status
 
     def delete_version(self, name: str, version: str) -> None:
         """The version goes, and its aliases silently with it; its number is never used again."""
@@ -538,8 +542,8 @@ def _names(filter_text: str) -> set[str] | None:
     """The model names a filter asks for: `name='a'` or `name IN ('a', 'b')`; None = all."""
     if found := re.search(r"name\s+IN\s*\(([^)]*)\)", filter_text, re.IGNORECASE):
         return {name.replace("''", "'") for name in re.findall(r"'((?:[^']|'')*)'", found[1])}
-    if found := re.search(r"\bname\s*=\s*'((?:[^']|'')*)'", filter_text):
-        return {found[1].replace("''", "'")}
+    if found := re.search(r"\bname\s*=\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\")", filter_text):
+        return {found[2] if found[2] is not None else found[1].replace("''", "'")}
     return None
 
 
@@ -570,7 +574,7 @@ def _version_json(version: Version, model: Model | None) -> dict[str, Any]:
         "description": "",
         "source": version.source,
         "run_id": version.run_id,
-        "status": "READY",
+        "status": version.status,
         "run_link": "",
     }
     if version.tags:

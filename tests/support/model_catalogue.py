@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from headgate_operator.api.model import ByAlias, Identity
+from headgate_operator.api.model import ByAlias, ByVersion, Identity, brief
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import Example, Resolution, Resolved, Unresolved
 from headgate_operator.ports import Key, ModelRequest
@@ -47,8 +47,10 @@ class Catalogue:
             version = self.aliases.get(request.ref.alias)
             if version is None:
                 return Unresolved(Reason.ALIAS_NOT_FOUND, f"{request.name} has no alias {request.ref.alias}")
-        else:
+        elif isinstance(request.ref, ByVersion):
             version = request.ref.version
+        else:
+            version = self.aliases[brief(request.ref)]
         if version in self.deleted:
             return Unresolved(Reason.VERSION_NOT_FOUND, f"{request.name} has no version {version}")
         source = self.sources.get(version, "")

@@ -26,7 +26,42 @@ class ByAlias:
         return f"@{self.alias}"
 
 
-ModelRef = ByVersion | ByAlias
+@dataclass(frozen=True, slots=True)
+class ByStage:
+    """The newest version in a stage. MLflow calls stages deprecated, and serves them."""
+
+    stage: str
+
+    def __str__(self) -> str:
+        return f"/{self.stage}"
+
+
+@dataclass(frozen=True, slots=True)
+class ByLatest:
+    """The newest version that carries all of these tags."""
+
+    tags: tuple[tuple[str, str], ...] = ()  # sorted by key
+
+    def __str__(self) -> str:
+        told = ",".join(f"{key}={value}" for key, value in self.tags)
+        return f" latest({told})" if told else " latest"
+
+
+ModelRef = ByVersion | ByAlias | ByStage | ByLatest
+STAGES = ("None", "Staging", "Production", "Archived")
+
+
+def brief(ref: ModelRef) -> str:
+    """What follows the number where space is short; empty for a number that says all."""
+    match ref:
+        case ByVersion():
+            return ""
+        case ByAlias(alias):
+            return f"@{alias}"
+        case ByStage(stage):
+            return stage
+        case ByLatest():
+            return "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

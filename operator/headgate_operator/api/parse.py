@@ -7,11 +7,11 @@ something through: then the object is told what is wrong (InvalidSpec) and nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headgate_operator.api.durations import format_duration
-from headgate_operator.api.model import ByAlias, ByVersion, ModelRef
+from headgate_operator.api.model import STAGES, ByAlias, ByLatest, ByStage, ByVersion, ModelRef
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.spec import (
     DisruptionSpec,
@@ -69,18 +69,49 @@ def _model(model: Reader) -> ModelSpec:
 
 
 def _ref(model: Reader) -> ModelRef:
-    version, alias = model.text("version"), model.text("alias")
-    if version is not None and alias is None:
-        if not _VERSION.match(version):
-            raise model.error("version", 'must be the version\'s number as a string, like "3"')
-        return ByVersion(version)
-    if alias is None or version is not None:
-        raise model.error("version", "give exactly one of version and alias")
+    given = [name for name in _REFS if model.has(name)]
+    if len(given) != 1:
+        raise model.error("version", "give exactly one of version, alias, stage and latest")
+    return _REFS[given[0]](model)
+
+
+def _by_version(model: Reader) -> ModelRef:
+    version = model.required_text("version")
+    if not _VERSION.match(version):
+        raise model.error("version", 'must be the version\'s number as a string, like "3"')
+    return ByVersion(version)
+
+
+def _by_alias(model: Reader) -> ModelRef:
+    alias = model.required_text("alias")
     if not _ALIAS.match(alias):
         raise model.error("alias", "must be 1 to 256 of the characters A-Z a-z 0-9 _ -")
     if _RESERVED_ALIAS.match(alias):
         raise model.error("alias", "is reserved by MLflow; set an alias of your own, like champion")
     return ByAlias(alias)
+
+
+def _by_stage(model: Reader) -> ModelRef:
+    stage = model.required_text("stage")
+    if stage not in STAGES:
+        raise model.error("stage", f"must be one of {', '.join(STAGES)}")
+    return ByStage(stage)
+
+
+def _by_latest(model: Reader) -> ModelRef:
+    latest = model.object("latest")
+    tags = latest.texts("tags")
+    if len(tags) > 8 or any(not key or len(key) > 128 or len(value) > 128 for key, value in tags.items()):
+        raise latest.error("tags", "must be at most 8, each with a key and a value of at most 128 characters")
+    return ByLatest(tuple(sorted(tags.items())))
+
+
+_REFS: dict[str, Callable[[Reader], ModelRef]] = {
+    "version": _by_version,
+    "alias": _by_alias,
+    "stage": _by_stage,
+    "latest": _by_latest,
+}
 
 
 def _serving(serving: Reader) -> ServingSpec:
@@ -122,18 +153,32 @@ def _service(service: Reader) -> ServiceSpec:
 
 def spec_to_dict(spec: Spec) -> dict[str, Any]:
     """The JSON that parses to `spec`: only what the user said."""
-    ref = (
-        {"version": spec.model.ref.version}
-        if isinstance(spec.model.ref, ByVersion)
-        else {"alias": spec.model.ref.alias}
-    )
+    written = _spec_to_dict(spec)
+    if spec.model.ref == ByLatest():  # empty, and yet said
+        written["model"]["latest"] = {}
+    return written
+
+
+def _ref_to_dict(ref: ModelRef) -> dict[str, Any]:
+    match ref:
+        case ByVersion(version):
+            return {"version": version}
+        case ByAlias(alias):
+            return {"alias": alias}
+        case ByStage(stage):
+            return {"stage": stage}
+        case ByLatest(tags):
+            return {"latest": {"tags": dict(tags)}}
+
+
+def _spec_to_dict(spec: Spec) -> dict[str, Any]:
     rollout = spec.rollout
     durations = {"progressDeadline": rollout.progress_deadline, "keepWarm": rollout.keep_warm}
     return _without_empty(
         {
             "model": {
                 "name": spec.model.name,
-                **ref,
+                **_ref_to_dict(spec.model.ref),
                 "registry": {"uri": spec.model.registry.uri, "secretName": spec.model.registry.secret_name},
                 "digest": spec.model.digest,
             },

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     RESOLVED = "Resolved"
     ALIAS_NOT_FOUND = "AliasNotFound"
     VERSION_NOT_FOUND = "VersionNotFound"
+    NO_VERSION_IN_STAGE = "NoVersionInStage"
+    NO_VERSION_WITH_TAGS = "NoVersionWithTags"
     MODEL_NOT_FOUND = "ModelNotFound"
     REGISTRY_UNREACHABLE = "RegistryUnreachable"
     REGISTRY_UNAUTHORIZED = "RegistryUnauthorized"

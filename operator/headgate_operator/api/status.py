@@ -96,6 +96,8 @@ class Phase(StrEnum):
 class RolloutReason(StrEnum):
     FIRST_DEPLOYMENT = "FirstDeployment"
     ALIAS_MOVED = "AliasMoved"
+    STAGE_MOVED = "StageMoved"
+    NEW_VERSION = "NewVersion"
     SPEC_CHANGED = "SpecChanged"
     SOURCE_CHANGED = "SourceChanged"
     UNDO = "Undo"

@@ -79,6 +79,10 @@ def _issued(reader: Reader) -> datetime:
         raise reader.error("issuedAt", str(error)) from error
 
 
+class RefusedCommandError(Exception):
+    """The command makes no sense in the present state; the message tells the person why."""
+
+
 def current_rollout(status: Status) -> int:
     """The rollout a command speaks of: the one under way, else the last one, else 0."""
     if status.rollout is not None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from headgate_operator.api.errors import SpecError
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.status import Answer, LastCommand, Pause, Status
-from headgate_operator.core.command import Command, Malformed, outdated
+from headgate_operator.core.command import Command, Malformed, RefusedCommandError, outdated
 from headgate_operator.core.quarantine import release
-from headgate_operator.core.refusal import RefusedCommandError
 from headgate_operator.core.restarting import next_restart
 from headgate_operator.core.undoing import undo, undo_to, undone_by
 from headgate_operator.core.view import View

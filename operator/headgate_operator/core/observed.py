@@ -34,6 +34,8 @@ class Unresolved:
         return self.reason in {
             Reason.ALIAS_NOT_FOUND,
             Reason.VERSION_NOT_FOUND,
+            Reason.NO_VERSION_IN_STAGE,
+            Reason.NO_VERSION_WITH_TAGS,
             Reason.MODEL_NOT_FOUND,
             Reason.REGISTRY_NOT_ALLOWED,
             Reason.SECRET_NOT_USABLE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate_operator import contract
-from headgate_operator.api.model import ByAlias
+from headgate_operator.api.model import ByVersion, brief
 from headgate_operator.api.spec import DEFAULT_PORT
 from headgate_operator.api.status import Status
 from headgate_operator.core.conditions import conditions_of
@@ -60,11 +60,11 @@ def _counted(view: View, status: Status) -> Status:
 
 def _wanted_text(view: View, status: Status) -> str:
     ref = view.spec.model.ref
-    if not isinstance(ref, ByAlias):
+    if isinstance(ref, ByVersion):
         return ref.version
     model = status.model
     known = model.resolved if model and model.resolved_from == model.requested else None
-    return f"{known.version if known else '?'} (@{ref.alias})"
+    return f"{known.version if known else '?'} ({brief(ref)})"
 
 
 def _serving_text(status: Status) -> str:

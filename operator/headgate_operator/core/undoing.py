@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate_operator.api.status import By, Hold, Outcome, RolloutReason, Scope, Stable, Status
-from headgate_operator.core.command import Command
+from headgate_operator.core.command import Command, RefusedCommandError
 from headgate_operator.core.quarantine import Verdict, entry_for, reject
-from headgate_operator.core.refusal import RefusedCommandError
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import fail_candidate, instantly, switch_back
 from headgate_operator.core.view import View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headgate_operator.api.model import ByVersion, Identity
+from headgate_operator.api.model import ByAlias, ByLatest, ByStage, ByVersion, Identity
 from headgate_operator.api.status import Rejected, RolloutReason, Status
 from headgate_operator.core.observed import Resolved
 from headgate_operator.core.quarantine import entry_for
@@ -77,6 +77,14 @@ def held_revision(view: View, status: Status) -> Revision | None:
     return None if held is None or entry_for(status, held) is not None else held
 
 
+_MOVED: dict[type, RolloutReason] = {
+    ByVersion: RolloutReason.SPEC_CHANGED,
+    ByAlias: RolloutReason.ALIAS_MOVED,
+    ByStage: RolloutReason.STAGE_MOVED,
+    ByLatest: RolloutReason.NEW_VERSION,
+}
+
+
 def reason_for(view: View, status: Status, goal: Revision) -> RolloutReason:
     """Why a rollout to `goal` begins, in one word."""
     if status.hold is not None and status.hold.revision == goal.hash:
@@ -93,7 +101,7 @@ def reason_for(view: View, status: Status, goal: Revision) -> RolloutReason:
         return RolloutReason.SPEC_CHANGED
     if serving.identity.version == goal.identity.version:
         return RolloutReason.SOURCE_CHANGED
-    return RolloutReason.SPEC_CHANGED if isinstance(view.spec.model.ref, ByVersion) else RolloutReason.ALIAS_MOVED
+    return _MOVED[type(view.spec.model.ref)]
 
 
 def paused_by(view: View, status: Status) -> str | None:

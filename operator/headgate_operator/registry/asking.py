@@ -5,12 +5,12 @@ said after a question for exactly that model or version was answered with RESOUR
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from headgate_operator.api.model import ByAlias, ByVersion, Identity, ModelRef
+from headgate_operator.api.model import ByAlias, ByLatest, ByStage, ByVersion, Identity, ModelRef
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import Example, Resolution, Resolved, Unresolved
 from headgate_operator.registry import facts
@@ -20,6 +20,7 @@ from headgate_operator.registry.rest import NotFoundError, RegistryError, Rest
 
 MODELS_A_PAGE = "1000"
 VERSIONS_A_PAGE = "1000"
+VERSIONS_A_LOOK = "50"
 LARGEST_EXAMPLE = 8 * 1024 * 1024
 LARGEST_MLMODEL = 128 * 1024
 AT_ONCE = 4
@@ -54,6 +55,8 @@ class Asking:
                     return await self._by_alias(name, alias, credentials)
                 case ByVersion(version):
                     return await self._by_version(name, version, credentials)
+                case ByStage() | ByLatest():
+                    return await self._by_search(name, ref, credentials)
         except RegistryError as error:
             return error.answer
 
@@ -86,36 +89,34 @@ class Asking:
         self, names: str, questions: Sequence[Question], credentials: Credentials
     ) -> dict[Question, Identity]:
         models: dict[str, Any] = {}
-        identities: dict[tuple[str, str], Identity] = {}
         query = {"filter": names, "max_results": MODELS_A_PAGE}
         for model in await self._pages("registered-models/search", "registered_models", query, credentials):
             models[str(model.get("name"))] = model
         query = {"filter": names, "max_results": VERSIONS_A_PAGE, "order_by": "version_number DESC"}
-        for version in await self._pages("model-versions/search", "model_versions", query, credentials):
-            try:
-                identity = facts.identity_of(self._rest.uri, version)
-            except facts.STRANGE:
-                continue  # asked for by itself if anybody wants it: one strange version is no trouble of the others
-            identities[identity.name, identity.version] = identity
-        return facts.found(questions, models, identities)
+        versions = await self._pages("model-versions/search", "model_versions", query, credentials)
+        return facts.found(self._rest.uri, questions, models, versions)
 
     async def _pages(
         self, path: str, key: str, query: Mapping[str, str], credentials: Credentials
     ) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
+        return [item async for page in self._each_page(path, key, query, credentials) for item in page]
+
+    async def _each_page(
+        self, path: str, key: str, query: Mapping[str, str], credentials: Credentials
+    ) -> AsyncIterator[list[dict[str, Any]]]:
         token = ""
-        try:
-            while True:
+        while True:
+            try:
                 page = await self._rest.call(path, {**query, **({"page_token": token} if token else {})}, credentials)
-                found = page.get(key) or []
-                if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-                    raise self._strange()
-                items += found
-                token = page.get("next_page_token") or ""
-                if not token:
-                    return items
-        except NotFoundError:
-            return items
+            except NotFoundError:
+                return
+            found = page.get(key) or []
+            if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+                raise self._strange()
+            yield found
+            token = page.get("next_page_token") or ""
+            if not token:
+                return
 
     async def _by_alias(self, name: str, alias: str, credentials: Credentials) -> Resolution:
         try:
@@ -143,6 +144,27 @@ class Asking:
         except NotFoundError:
             return Unresolved(Reason.MODEL_NOT_FOUND, f"the registry has no model {name}")
         return Unresolved(Reason.VERSION_NOT_FOUND, f"model {name} has no version {version}")
+
+    async def _by_search(self, name: str, ref: ByStage | ByLatest, credentials: Credentials) -> Resolution:
+        asked = facts.search_for(name)
+        if asked is None:
+            return Unresolved(Reason.MODEL_NOT_FOUND, f"the registry cannot be searched for {name}: name a version")
+        query = {"filter": asked, "max_results": VERSIONS_A_LOOK, "order_by": "version_number DESC"}
+        try:
+            # Newest first: of a thousand versions the first few are usually all that is read.
+            async for page in self._each_page("model-versions/search", "model_versions", query, credentials):
+                if (version := facts.newest(page, ref)) is not None:
+                    return Resolved(self._identity(version))
+        except facts.STRANGE:
+            raise self._strange() from None
+        try:
+            await self._model(name, credentials)
+        except NotFoundError:
+            return Unresolved(Reason.MODEL_NOT_FOUND, f"the registry has no model {name}")
+        if isinstance(ref, ByStage):
+            return Unresolved(Reason.NO_VERSION_IN_STAGE, f"no version of model {name} is in stage {ref.stage}")
+        tags = ", ".join(f"{key}={value}" for key, value in ref.tags)
+        return Unresolved(Reason.NO_VERSION_WITH_TAGS, f"no version of model {name} has {tags or 'been registered'}")
 
     async def _model(self, name: str, credentials: Credentials) -> dict[str, Any]:
         body = await self._rest.call("registered-models/get", {"name": name}, credentials)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from headgate_operator.api.model import ByAlias, ByVersion, Identity, ModelRef
+from headgate_operator.api.model import ByAlias, ByLatest, ByStage, ByVersion, Identity, ModelRef
 from headgate_operator.api.text import keepable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,6 +23,9 @@ PLAIN_NAME = re.compile(r"[^'\"\\\x00-\x1f]+")
 # Whatever a registry answers in another form than MLflow's raises one of these, and nothing else.
 STRANGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 LONGEST = {"name": 256, "version": 19, "source": 4096, "run_id": 256}  # what status can hold
+
+READY = "READY"
+NO_STAGE = "None"
 
 Question = tuple[str, ModelRef]
 Json = Mapping[str, Any]
@@ -66,23 +69,56 @@ def identity_of(registry: str, version: Json) -> Identity:
     )
 
 
+def fits(version: Json, ref: ByStage | ByLatest) -> bool:
+    """One that MLflow has not finished registering has no files yet. Raises one of STRANGE."""
+    if version.get("status", READY) != READY:
+        return False
+    match ref:
+        case ByStage(stage):
+            return str(version.get("current_stage") or NO_STAGE).lower() == stage.lower()
+        case ByLatest(tags):
+            carried = {str(tag["key"]): str(tag.get("value") or "") for tag in version.get("tags") or []}
+            return all(carried.get(key) == value for key, value in tags)
+
+
+def newest(versions: Iterable[Json], ref: ByStage | ByLatest) -> Json | None:
+    """By number, not by the time of the last change: tagging an old version must not make it the newest."""
+    found = [version for version in versions if fits(version, ref)]
+    return max(found, key=lambda version: int(version["version"]), default=None)
+
+
 def found(
-    questions: Sequence[Question], models: Mapping[str, Json], identities: Mapping[tuple[str, str], Identity]
+    registry: str, questions: Sequence[Question], models: Mapping[str, Json], versions: Sequence[Json]
 ) -> dict[Question, Identity]:
     """The questions that a search answered. The others may be missing or invisible: each must be asked by itself."""
+    of_model: dict[str, list[Json]] = {}
+    for version in versions:
+        of_model.setdefault(str(version.get("name")), []).append(version)
     answers: dict[Question, Identity] = {}
     for name, ref in questions:
-        match ref:
-            case ByVersion(version):
-                number: str | None = version
-            case ByAlias(alias):
-                try:
-                    number = aliases_of(models.get(name, {})).get(alias)
-                except STRANGE:
-                    number = None
-        if number is not None and (identity := identities.get((name, number))) is not None:
-            answers[name, ref] = identity
+        try:
+            if (meant := _meant(of_model.get(name, []), models.get(name, {}), ref)) is not None:
+                answers[name, ref] = identity_of(registry, meant)
+        except STRANGE:
+            continue  # asked for by itself: one strange version is no trouble of the others
     return answers
+
+
+def _meant(versions: Sequence[Json], model: Json, ref: ModelRef) -> Json | None:
+    match ref:
+        case ByStage() | ByLatest():
+            return newest(versions, ref)
+        case ByVersion(version):
+            number: str | None = version
+        case ByAlias(alias):
+            number = aliases_of(model).get(alias)
+    return next((version for version in versions if str(version.get("version")) == number), None)
+
+
+def search_for(name: str) -> str | None:
+    """A filter for one model; None where MLflow's language has no way to write its name."""
+    quote_by = next((mark for mark in ("'", '"') if mark not in name), None)
+    return None if quote_by is None else f"name = {quote_by}{name}{quote_by}"
 
 
 def serving_example_path(mlmodel: Any) -> str | None:

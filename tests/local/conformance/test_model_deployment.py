@@ -80,8 +80,12 @@ def test_an_object_with_every_field_is_taken(api: Wire, ns: Namespace) -> None:
 @pytest.mark.parametrize(
     ("model", "field", "message"),
     [
-        ({"name": "iris"}, "spec.model", "give exactly one of version and alias"),
-        ({"name": "iris", "alias": "a", "version": "1"}, "spec.model", "give exactly one of version and alias"),
+        ({"name": "iris"}, "spec.model", "give exactly one of version, alias, stage and latest"),
+        (
+            {"name": "iris", "alias": "a", "version": "1"},
+            "spec.model",
+            "give exactly one of version, alias, stage and latest",
+        ),
         ({"name": "iris", "alias": "latest"}, "spec.model.alias", "reserved by MLflow"),
         ({"name": "iris", "alias": "v3"}, "spec.model.alias", "reserved by MLflow"),
         ({"name": "iris", "alias": "a b"}, "spec.model.alias", "should match"),

@@ -81,7 +81,7 @@ def test_a_refusal_says_what_to_do(kubectl: Kubectl) -> None:
     wanted["spec"]["model"]["version"] = "3"
     done = kubectl("apply", "-f", "-", given=wanted, code=1)
     assert 'The ModelDeployment "both" is invalid' in done.stderr
-    assert "give exactly one of version and alias" in done.stderr
+    assert "give exactly one of version, alias, stage and latest" in done.stderr
 
 
 def test_delete_takes_the_object_away(kubectl: Kubectl) -> None:

@@ -76,11 +76,15 @@ _FULL: dict[str, Any] = {
 }
 
 
+OTHER_REFERENCES = {"model.version", "model.stage", "model.latest.tags"}
+"""The alternatives to the alias of the examples."""
+
+
 def test_every_field_of_spec_is_read_and_none_besides() -> None:
     assert spec_to_dict(parse_spec({"metadata": {"name": "m"}, "spec": _FULL})) == _FULL
     passed_through = ("serving.resources", "serving.env")
     in_schema = {path for path in leaves(SCHEMA["spec"]) if not path.startswith(passed_through)}
-    in_code = {path for path in _paths(_FULL) if not path.startswith(passed_through)} | {"model.version"}
+    in_code = {path for path in _paths(_FULL) if not path.startswith(passed_through)} | OTHER_REFERENCES
     assert in_schema == in_code
 
 
@@ -88,7 +92,7 @@ def _paths(value: dict[str, Any], path: str = "") -> set[str]:
     found: set[str] = set()
     for name, item in value.items():
         inner = f"{path}.{name}".lstrip(".")
-        a_map = name in {"annotations", "labels"}
+        a_map = name in {"annotations", "labels", "tags"}
         found |= _paths(item, inner) if isinstance(item, dict) and not a_map else {inner}
     return found
 
@@ -194,6 +198,6 @@ def test_samples_can_be_read(sample: Path) -> None:
 
 def test_the_full_sample_shows_every_field() -> None:
     sample = yaml.safe_load((ROOT / "k8s" / "samples" / "everything.yaml").read_text(encoding="utf-8"))
-    left_out = {"model.version", "model.digest"}  # the alternatives to an alias, in the sample of a pinned version
+    left_out = OTHER_REFERENCES | {"model.digest"}  # in the sample of a pinned version
     shown = {path for path in _paths(sample["spec"]) if not path.startswith("serving.")}
     assert {p for p in leaves(SCHEMA["spec"]) if not p.startswith("serving.")} - left_out == shown

@@ -42,8 +42,14 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"model": {"name": "m"}}, "exactly one of version and alias"),
-        ({"model": {"name": "m", "alias": "a", "version": "1"}}, "exactly one of version and alias"),
+        ({"model": {"name": "m"}}, "exactly one of version, alias, stage and latest"),
+        ({"model": {"name": "m", "alias": "a", "version": "1"}}, "exactly one of version, alias, stage and latest"),
+        ({"model": {"name": "m", "alias": "a", "stage": "Staging"}}, "exactly one of"),
+        ({"model": {"name": "m", "version": "1", "latest": {}}}, "exactly one of"),
+        ({"model": {"name": "m", "version": "1", "alias": "a", "stage": "Staging", "latest": {}}}, "exactly one of"),
+        ({"model": {"name": "m", "stage": "production"}}, "spec.model.stage"),
+        ({"model": {"name": "m", "latest": {"tags": {"": "a"}}}}, "1 to 128 characters"),
+        ({"model": {"name": "m", "latest": {"tags": {str(n): "" for n in range(9)}}}}, "spec.model.latest.tags"),
         ({"model": {"alias": "a"}}, "spec.model.name"),
         ({"model": {"name": "a/b", "alias": "a"}}, "spec.model.name"),
         ({"model": {"name": "m", "alias": "latest"}}, "set an alias of your own"),
@@ -86,6 +92,19 @@ def test_a_spec_that_cannot_work_is_refused(client: LocalClient, spec: dict[str,
         client.create(described("refused", **spec))
     assert caught.value.status == 422
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("by-stage", {"stage": "None"}),
+        ("by-newest", {"latest": {}}),
+        ("by-tags", {"latest": {"tags": {"validation_status": "approved", "team/owner": ""}}}),
+    ],
+)
+def test_each_way_to_name_a_version_is_taken(client: LocalClient, name: str, reference: dict[str, Any]) -> None:
+    made = client.create(described(name, model={"name": "m", **reference}))
+    assert made["spec"]["model"] == {"name": "m", **reference}
 
 
 @pytest.mark.parametrize("key", ["a", "A_b.c-D", "a" * 63, "example.com/a", "e-x.a-1/A", "d" * 253 + "/a"])

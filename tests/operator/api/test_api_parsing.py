@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.durations import format_duration, parse_duration, parse_time
 from headgate_operator.api.errors import SpecError
-from headgate_operator.api.model import ByAlias, ByVersion
-from headgate_operator.api.parse import parse_spec
+from headgate_operator.api.model import ByAlias, ByVersion, brief
+from headgate_operator.api.parse import parse_spec, spec_to_dict
 from headgate_operator.api.spec import Strategy, policy_of
 from headgate_operator.api.status import Status
 
@@ -41,12 +41,32 @@ def test_a_version_is_a_reference_of_its_own_kind() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reference", "requested", "short"),
+    [
+        ({"stage": "Production"}, "m/Production", "Production"),
+        ({"latest": {}}, "m latest", "latest"),
+        ({"latest": {"tags": {"b": "2", "a": "1"}}}, "m latest(a=1,b=2)", "latest"),
+        ({"alias": "champion"}, "m@champion", "@champion"),
+        ({"version": "3"}, "m/3", ""),
+    ],
+)
+def test_a_reference_is_read_told_and_written_again(reference: dict[str, Any], requested: str, short: str) -> None:
+    spec = parsed(model={"name": "m", **reference})
+    assert (spec.model.requested, brief(spec.model.ref)) == (requested, short)
+    assert spec_to_dict(spec)["model"] == {"name": "m", **reference}
+
+
+@pytest.mark.parametrize(
     ("spec", "path"),
     [
         ({"model": {}}, "spec.model.name"),
         ({"model": {"name": "a/b", "alias": "x"}}, "spec.model.name"),
         ({"model": {"name": "m"}}, "spec.model.version"),
         ({"model": {"name": "m", "alias": "a", "version": "1"}}, "spec.model.version"),
+        ({"model": {"name": "m", "alias": "a", "latest": {}}}, "spec.model.version"),
+        ({"model": {"name": "m", "stage": "production"}}, "spec.model.stage"),
+        ({"model": {"name": "m", "latest": {"tags": {"a": 1}}}}, "spec.model.latest.tags.a"),
+        ({"model": {"name": "m", "latest": {"tags": {"": "b"}}}}, "spec.model.latest.tags"),
         ({"model": {"name": "m", "version": "v1"}}, "spec.model.version"),
         ({"model": {"name": "m", "version": 1}}, "spec.model.version"),
         ({"model": {"name": "m", "alias": "latest"}}, "spec.model.alias"),
