@@ -12,7 +12,7 @@ from typing import Any
 
 from headgate_operator import __version__
 from headgate_operator.api.durations import parse_duration
-from headgate_operator.registry.egress import NotAllowedError, normalised
+from headgate_operator.egress import NotAllowedError, normalised
 
 PREFIX = "HEADGATE_OPERATOR_"
 SERVER_IMAGE = f"ghcr.io/headgate/headgate-server:{__version__}"

@@ -5,8 +5,8 @@ Trouble of a registry is an answer like any other, with a reason of the closed l
 serves.
 """
 
+from headgate_operator.egress import AllowList, NotAllowedError, normalised
 from headgate_operator.registry.credentials import Credentials, Folder
 from headgate_operator.registry.door import RegistryDoor
-from headgate_operator.registry.egress import AllowList, NotAllowedError, normalised
 
 __all__ = ["AllowList", "Credentials", "Folder", "NotAllowedError", "RegistryDoor", "normalised"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import Example, Resolution, Unresolved
+from headgate_operator.egress import AllowList, NotAllowedError
 from headgate_operator.ports import Key, ModelRequest
 from headgate_operator.registry.credentials import Credentials, Folder, ReadSecret, from_secret
-from headgate_operator.registry.egress import AllowList, NotAllowedError
 from headgate_operator.registry.facts import Question
 from headgate_operator.registry.rest import Rest
 from headgate_operator.registry.source import Poll, Source, differ

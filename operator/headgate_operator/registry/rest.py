@@ -14,8 +14,8 @@ import aiohttp
 
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.observed import Unresolved
+from headgate_operator.egress import GuardedResolver
 from headgate_operator.registry.credentials import Credentials
-from headgate_operator.registry.egress import GuardedResolver
 
 API = "/api/2.0/mlflow/"
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)

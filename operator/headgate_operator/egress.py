@@ -1,4 +1,4 @@
-"""Which registries the operator contacts for a tenant: its own, and those that its administrator lists. No others.
+"""Which addresses the operator contacts for a tenant: its own registry, and what its administrator lists. No others.
 
 An address is compared as a whole (scheme, host, port, path). A listed *name* that resolves to this machine or to a
 link-local address (cloud metadata) is refused when the connection is made, so that DNS cannot lead the operator there
@@ -18,19 +18,19 @@ class NotAllowedError(Exception):
     """The message is for the person who wrote the ModelDeployment."""
 
 
-def normalised(uri: str) -> str:
-    """The one spelling of a registry's address that is compared, shown and given to pods."""
+def normalised(uri: str, what: str = "registry") -> str:
+    """The one spelling of a service's address that is compared, shown and given to pods."""
     try:
         parts = urlsplit(uri.strip())
         port = parts.port
     except ValueError as error:
-        raise NotAllowedError(f"not a registry address: {error}") from None
+        raise NotAllowedError(f"not a {what} address: {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise NotAllowedError("a registry address begins with http:// or https://")
+        raise NotAllowedError(f"a {what} address begins with http:// or https://")
     if parts.username is not None or parts.password is not None:
-        raise NotAllowedError("a registry address carries no user or password: name a Secret instead")
+        raise NotAllowedError(f"a {what} address carries no user or password: name a Secret instead")
     if parts.query or parts.fragment:
-        raise NotAllowedError("a registry address has no query and no fragment")
+        raise NotAllowedError(f"a {what} address has no query and no fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
     shown = f":{port}" if port is not None and port != default else ""
@@ -38,19 +38,24 @@ def normalised(uri: str) -> str:
 
 
 class AllowList:
-    """`own` may lie anywhere: whoever starts the operator names it."""
+    """`own` may lie anywhere: whoever starts the operator names it. Without it, the only other one is what is meant."""
 
-    def __init__(self, own: str, others: Iterable[str] = ()) -> None:
-        self.own = normalised(own)
-        self._allowed = frozenset({self.own, *(normalised(uri) for uri in others)})
+    def __init__(
+        self, own: str | None, others: Iterable[str] = (), *, what: str = "registry", flag: str = "--allow-registry"
+    ) -> None:
+        self._what, self._flag = what, flag
+        listed = [*([own] if own is not None else []), *others]
+        self._allowed = tuple(dict.fromkeys(normalised(uri, what) for uri in listed))
+        self._default = self._allowed[0] if own is not None or len(self._allowed) == 1 else None
+        self.own = self._allowed[0] if own is not None else None
 
     def check(self, uri: str | None) -> str:
         """The effective address; NotAllowedError where it is not on the list."""
-        if uri is None:
-            return self.own
-        wanted = normalised(uri)
+        wanted = self._default if uri is None else normalised(uri, self._what)
+        if wanted is None:
+            raise NotAllowedError(f"which {self._what}? The operator has no default: name one that it may contact")
         if wanted not in self._allowed:
-            raise NotAllowedError(f"the operator does not contact {wanted}: its administrator can --allow-registry it")
+            raise NotAllowedError(f"the operator does not contact {wanted}: its administrator can {self._flag} it")
         return wanted
 
 

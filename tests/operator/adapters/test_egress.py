@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate_operator.egress import is_public_enough
 from headgate_operator.registry import AllowList, NotAllowedError, normalised
-from headgate_operator.registry.egress import is_public_enough
 from headgate_operator.registry.facts import chunks, is_plain
 
 
@@ -60,6 +60,18 @@ def test_the_list_compares_whole_addresses() -> None:
     ):
         with pytest.raises(NotAllowedError, match="--allow-registry"):
             allowed.check(other)
+
+
+def test_a_list_without_an_own_address_means_its_only_one() -> None:
+    given = {"what": "Prometheus", "flag": "--allow-prometheus"}
+    assert AllowList(None, ["http://prometheus:9090/"], **given).check(None) == "http://prometheus:9090"
+    for several in ([], ["http://one", "http://two"]):
+        with pytest.raises(NotAllowedError, match="which Prometheus"):
+            AllowList(None, several, **given).check(None)
+    with pytest.raises(NotAllowedError, match="--allow-prometheus"):
+        AllowList(None, [], **given).check("http://prometheus:9090")
+    with pytest.raises(NotAllowedError, match="a Prometheus address carries no user"):
+        AllowList(None, ["http://me:secret@prometheus"], **given)
 
 
 @pytest.mark.parametrize(
