@@ -1,9 +1,11 @@
 """The `headgate` command: parsing, and who does the work.
 
-Commands of a cluster talk to the Kubernetes API only; what the operator shall do is told by an annotation. `local` and
-`demo` are other programs, started or imported only when asked for, since their requirements may not be installed.
+Commands of a cluster talk to the Kubernetes API only; what the operator shall do is told by an annotation. `local`,
+`demo` and `replay` are other programs, started or imported only when asked for, since their requirements may not be
+installed.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -107,6 +109,23 @@ for verb in VERBS:
 def local(arguments: tuple[str, ...]) -> None:
     """A laptop-size Kubernetes for trying things out: headgate local --help."""
     sys.exit(subprocess.run([sys.executable, "-m", "headgate_local", *arguments], check=False).returncode)  # noqa: S603
+
+
+@cli.command()
+@click.argument("file")
+def replay(file: str) -> None:
+    """Say what the evidence engine decides from recorded counts, one JSON line a tick. FILE may be - (standard input).
+
+    \b
+    Examples:
+      headgate replay rollout.json
+      headgate replay - < rollout.json
+    """
+    # Of the operator, because the engine that decides in the cluster is the one to ask; it needs nothing installed.
+    if importlib.util.find_spec("headgate_operator") is None:
+        raise click.ClickException("replay needs the operator's package: pip install 'headgate[operator]'")
+    command = [sys.executable, "-m", "headgate_operator.replay", "--", file]
+    sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 
 
 @cli.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf, isinf
+from math import isinf
 
 from headgate_operator.core.evidence import words
 from headgate_operator.core.evidence.finding import NOUNS, Finding, Names
@@ -18,7 +18,8 @@ from headgate_operator.core.evidence.rows import WINDOW, Row, summed
 from headgate_operator.core.evidence.terms import DOUBT
 
 LONGEST_PLAN = 10_000_000
-"""Requests; whoever plans for more than these waits for nothing."""
+LONGEST_TIME = 366 * 86_400.0
+"""Requests and seconds; whoever plans for more than these waits for nothing."""
 
 
 class Verdict(StrEnum):
@@ -117,31 +118,39 @@ def _of_evidence(policy: EvidencePolicy, waiting: Sequence[Finding], rows: Seque
     doubted = [finding for finding in waiting if finding.harm >= DOUBT]
     if doubted:
         worst = max(doubted, key=_against)
-        plan = _plan(worst.more_to_roll_back, policy, rows, names)
-        if worst.harm >= worst.harm_bound or not plan:
-            return f"{NOUNS[worst.gate]}: the evidence against {names.candidate} must go away {worst.against}"
-        return f"{NOUNS[worst.gate]}: {plan} to roll it back if it goes on like this"
+        plan = _plan_of_rollback(worst, policy, rows, names) if worst.harm < worst.harm_bound else None
+        return plan or f"{NOUNS[worst.gate]}: the evidence against {names.candidate} must go away {worst.against}"
     blocked = next((finding.blocked for finding in waiting if finding.blocked), "")
     if blocked:
         return blocked
     slowest = max(waiting, key=_distance)
-    plan = _plan(slowest.more_to_promote, policy, rows, names)
+    plan = _plan(slowest.more_to_promote, policy, rows, names) or _plan_of_rollback(slowest, policy, rows, names)
     return plan or f"{NOUNS[slowest.gate]}: {names.candidate} is too near to what is tolerated to tell how long"
+
+
+def _plan_of_rollback(finding: Finding, policy: EvidencePolicy, rows: Sequence[Row], names: Names) -> str | None:
+    plan = _plan(finding.more_to_roll_back, policy, rows, names)
+    return plan and f"{NOUNS[finding.gate]}: {plan} to roll it back if it goes on like this"
 
 
 def _plan(requests: float, policy: EvidencePolicy, rows: Sequence[Row], names: Names) -> str | None:
     if isinf(requests) or requests > LONGEST_PLAN:
         return None
-    requests = max(requests, 1.0)
+    requests = max(requests, _per_second(policy, rows) * policy.interval, 1.0)  # it looks once an interval
     time = _time(requests, policy, rows)
-    return f"about {words.rounded(requests)} more requests to {names.candidate}{time}"
+    return f"about {words.rounded(requests)} more request{'s' if requests >= 1.5 else ''} to {names.candidate}{time}"
 
 
 def _time(requests: float, policy: EvidencePolicy, rows: Sequence[Row]) -> str:
+    per_second = _per_second(policy, rows)
+    if requests > per_second * LONGEST_TIME:
+        return ""
+    return f" (about {words.duration(requests / per_second)} at the present rate)"
+
+
+def _per_second(policy: EvidencePolicy, rows: Sequence[Row]) -> float:
     seen = sum(row.candidate[0] for row in rows)
-    per_second = seen / (len(rows) * policy.interval) if rows else 0.0
-    seconds = requests / per_second if per_second else inf
-    return f" (about {words.duration(seconds)} at the present rate)" if seconds < inf else ""
+    return seen / (len(rows) * policy.interval) if rows else 0.0
 
 
 def _of_step(policy: EvidencePolicy, step: Step, rows: Sequence[Row], names: Names) -> str | None:
