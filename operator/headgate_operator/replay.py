@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from headgate_operator.core.evidence import cases, engine, shadow
-from headgate_operator.core.evidence.cases import Case, CaseError, ShadowCase
+from headgate_operator.core.evidence.cases import Case, ShadowCase
 from headgate_operator.core.evidence.judgement import Judgement
+from headgate_operator.core.evidence.place import CaseError
 
 UNREADABLE = 2
 

@@ -16,6 +16,8 @@ from evidence_lab import EVERYTHING, latencies, play
 from headgate_operator import replay
 from headgate_operator.core.evidence import cases
 from headgate_operator.core.evidence.interval import Arm, Interval
+from headgate_operator.core.evidence.place import CaseError
+from headgate_operator.core.evidence.policy import EvidencePolicy
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "replay.md"
 Obj = dict[str, Any]
@@ -38,7 +40,7 @@ def lines(case: Any) -> list[Obj]:
 
 
 def refused(text: str) -> str:
-    with pytest.raises(cases.CaseError) as told:
+    with pytest.raises(CaseError) as told:
         cases.parse(text)
     return str(told.value)
 
@@ -157,6 +159,34 @@ def test_the_live_engine_and_replay_say_the_same() -> None:
         assert line["log_e"] == pytest.approx(dict(judgement.log_e), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        EVERYTHING,
+        EvidencePolicy(
+            interval=2,
+            max_increase=0.03,
+            min_effect=0.004,
+            min_ratio=1.4,
+            max_rate=0.1,
+            max_latency_ratio=2.5,
+            min_duration=9,
+            min_requests=7,
+            false_rollback=0.01,
+            false_promote=0.1,
+            client_errors=False,
+            bounds=(0.1, 0.125, 0.5),
+        ),
+        EvidencePolicy(max_latency_ratio=None, error_rate=False),
+    ],
+)
+def test_a_policy_that_was_recorded_is_the_same_when_it_is_replayed(policy: EvidencePolicy) -> None:
+    (case,) = cases.parse(json.dumps({**cases.told(policy), "ticks": []}))
+    assert isinstance(case, cases.Case)
+    assert case.policy == policy
+    assert case.ignored == ()
+
+
 def shadow(*counts: tuple[float, float], **policy: float) -> list[Obj]:
     made = [{"t": 100 * (index + 1), "compared": n, "disagree": k} for index, (n, k) in enumerate(counts)]
     return lines({"kind": "shadow", "policy": policy, "ticks": made})
@@ -230,6 +260,7 @@ SHORT = json.dumps(
         ("[" * 100_000, "not JSON"),
         ('{"ticks": [{"t": 1' + "0" * 5000 + "}]}", "not JSON"),
         ('{"ticks": [{"t": 1' + "0" * 400 + "}]}", "ticks[0].t: must be at most 1e+15"),
+        ('{"gates": ["latency"], "ticks": []}', "gates: must be a list of some of errorRate, clientErrors"),
         ("[[]]", "[0]: must be an object, not []"),
         ('{"id": [], "ticks": []}', "id: must be a string, not []"),
     ],

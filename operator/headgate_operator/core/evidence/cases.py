@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from headgate_operator.core.evidence.interval import Arm, Interval
-from headgate_operator.core.evidence.policy import LADDER, EvidencePolicy
+from headgate_operator.core.evidence.place import CaseError, Place, an_object, shown
+from headgate_operator.core.evidence.policy import CLIENT_ERRORS, ERROR_RATE, LADDER, LATENCY, EvidencePolicy
 from headgate_operator.core.evidence.shadow import ShadowPolicy
 
 KINDS = ("errors", "latency", "shadow")
@@ -29,10 +30,6 @@ TERMS = frozenset(
     }
 )
 COLD = ("cold_requests", "cold_errors", "cold_client_errors")
-
-
-class CaseError(ValueError):
-    """Not a case that can be replayed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,59 +57,6 @@ class ShadowCase:
     ignored: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A JSON object and where it stands, for messages."""
-
-    path: str
-    items: Mapping[str, Any]
-
-    def refuse(self, name: str, why: str) -> NoReturn:
-        raise CaseError(f"{self.path}{'.' if self.path else ''}{name}: {why}")
-
-    def number(self, name: str, default: float | None = None, *, least: float = 0.0, most: float = 1e15) -> float:
-        value = self.items.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.refuse(name, "is missing" if name not in self.items else f"must be a number, not {_shown(value)}")
-        if not least <= value <= most:
-            self.refuse(
-                name,
-                f"must be {'at least' if value < least else 'at most'} "
-                f"{least if value < least else most:g}, not {value}",
-            )
-        return float(value)
-
-    def share(self, name: str, default: float) -> float:
-        """A probability: strictly between 0 and 1."""
-        value = self.number(name, default)
-        if not 0 < value < 1:
-            self.refuse(name, f"must lie between 0 and 1, not {value}")
-        return value
-
-    def words(self, name: str, default: str | None) -> str | None:
-        value = self.items.get(name, default)
-        if value is not None and not isinstance(value, str):
-            self.refuse(name, f"must be a string, not {_shown(value)}")
-        return value
-
-    def inside(self, name: str) -> Place | None:
-        value = self.items.get(name)
-        if value is None:
-            return None
-        return Place(f"{self.path}{'.' if self.path else ''}{name}", _object(f"{self.path}.{name}", value))
-
-    def each(self, name: str) -> list[Place]:
-        value = self.items.get(name)
-        if not isinstance(value, list):
-            self.refuse(name, "is missing" if name not in self.items else f"must be a list, not {_shown(value)}")
-        return [
-            Place(path, _object(path, item))
-            for path, item in (
-                (f"{self.path}{'.' if self.path else ''}{name}[{index}]", item) for index, item in enumerate(value)
-            )
-        ]
-
-
 def parse(text: str) -> list[Case | ShadowCase]:
     try:
         found = json.loads(text, parse_constant=_no_constant)
@@ -129,44 +73,33 @@ def parse(text: str) -> list[Case | ShadowCase]:
         return [_case(f"[{i}]", {}, item, i) for i, item in enumerate(found)]
     if isinstance(found, dict):
         return [_case("", {}, found, None)]
-    raise CaseError(f"must be one case or a list of cases, not {_shown(found)}")
+    raise CaseError(f"must be one case or a list of cases, not {shown(found)}")
 
 
 def _no_constant(word: str) -> NoReturn:
     raise CaseError(f"not JSON: {word} is no number")
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
-
-
-def _object(path: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise CaseError(f"{path}: must be an object, not {_shown(value)}")
-    return value
-
-
 def _case(path: str, common: Mapping[str, Any], found: Any, index: int | None) -> Case | ShadowCase:
     """`index` in a list: the output names its cases there."""
-    items = _object(path or "the case", found)
+    items = an_object(path or "the case", found)
     policy = {**_policy_of(common, ""), **_policy_of(items, path)}
     whole = Place(path, {**common, **items, "policy": policy})
     name = whole.items.get("id", index)
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     if name is not None and not isinstance(name, str):
-        whole.refuse("id", f"must be a string, not {_shown(name)}")
+        whole.refuse("id", f"must be a string, not {shown(name)}")
     name = None if index is None else name
     kind = whole.items.get("kind", "errors")
     if kind not in KINDS:
-        whole.refuse("kind", f"must be one of {', '.join(KINDS)}, not {_shown(kind)}")
+        whole.refuse("kind", f"must be one of {', '.join(KINDS)}, not {shown(kind)}")
     return _shadow(name, whole) if kind == "shadow" else _of_arms(name, whole, latency=kind == "latency")
 
 
 def _policy_of(items: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     value = items.get("policy")
-    return {} if value is None else _object(f"{path}.policy" if path else "policy", value)
+    return {} if value is None else an_object(f"{path}.policy" if path else "policy", value)
 
 
 def _terms(whole: Place) -> Place:
@@ -210,19 +143,20 @@ def _of_arms(name: str | None, whole: Place, *, latency: bool) -> Case:
         for tick in ticks
     )
     _in_order(whole, [interval.at for interval in intervals])
+    gates = _gates(whole, ticks, latency=latency)
     policy = EvidencePolicy(
         interval=whole.number("interval_s", default.interval, least=0.001),
         max_increase=terms.number("max_error_rate_increase", default.max_increase, most=1),
         min_effect=terms.number("min_effect_abs", default.min_effect, most=1),
         min_ratio=terms.number("min_effect_ratio", default.min_ratio),
         max_rate=None if terms.items.get("max_error_rate") is None else terms.share("max_error_rate", 0.05),
-        max_latency_ratio=terms.number("max_latency_ratio", 1.25, least=1, most=1000) if latency else None,
+        max_latency_ratio=terms.number("max_latency_ratio", 1.25, least=1, most=1000) if LATENCY in gates else None,
         min_duration=terms.number("min_duration_s", default.min_duration),
         min_requests=terms.number("min_canary_requests", default.min_requests),
         false_rollback=terms.share("false_rollback", default.false_rollback),
         false_promote=terms.share("false_promote", default.false_promote),
-        error_rate=not latency or _counted(ticks, "errors"),
-        client_errors=_counted(ticks, "client_errors"),
+        error_rate=ERROR_RATE in gates,
+        client_errors=CLIENT_ERRORS in gates,
         bounds=bounds,
     )
     return Case(
@@ -239,8 +173,23 @@ def _ignored(terms: Place) -> tuple[str, ...]:
     return tuple(sorted(set(terms.items) - TERMS))
 
 
+def _gates(whole: Place, ticks: list[Place], *, latency: bool) -> tuple[str, ...]:
+    """Those that are named; else a gate is on where the case has what it judges by."""
+    named = whole.items.get("gates")
+    if named is None:
+        on = {
+            ERROR_RATE: not latency or _counted(ticks, "errors"),
+            CLIENT_ERRORS: _counted(ticks, "client_errors"),
+            LATENCY: latency,
+        }
+        return tuple(gate for gate, is_on in on.items() if is_on)
+    possible = (ERROR_RATE, CLIENT_ERRORS, LATENCY) if latency else (ERROR_RATE, CLIENT_ERRORS)
+    if not isinstance(named, list) or not named or not all(gate in possible for gate in named):
+        whole.refuse("gates", f"must be a list of some of {', '.join(possible)}, not {shown(named)}")
+    return tuple(named)
+
+
 def _counted(ticks: list[Place], name: str) -> bool:
-    """A gate is on where the case has what it judges by."""
     return any(name in arm.items for tick in ticks for arm in (tick.inside("stable"), tick.inside("canary")) if arm)
 
 
@@ -250,12 +199,35 @@ def _in_order(whole: Place, times: list[float]) -> None:
             whole.refuse(f"ticks[{index}].t", f"must be after the tick before it ({before:g}), not {after:g}")
 
 
+def told(policy: EvidencePolicy) -> dict[str, Any]:
+    """A policy as a case has it: what a recorder writes beside its ticks, so that they can be replayed."""
+    latency = policy.max_latency_ratio is not None
+    terms = {
+        "max_error_rate_increase": policy.max_increase,
+        "min_effect_abs": policy.min_effect,
+        "min_effect_ratio": policy.min_ratio,
+        "max_error_rate": policy.max_rate,
+        "max_latency_ratio": policy.max_latency_ratio,
+        "min_duration_s": policy.min_duration,
+        "min_canary_requests": policy.min_requests,
+        "false_rollback": policy.false_rollback,
+        "false_promote": policy.false_promote,
+    }
+    return {
+        "kind": "latency" if latency else "errors",
+        "interval_s": policy.interval,
+        "gates": list(policy.gates),
+        "policy": {name: value for name, value in terms.items() if value is not None},
+        **({BOUNDS: list(policy.bounds)} if latency else {}),
+    }
+
+
 def _bounds(whole: Place) -> tuple[float, ...]:
     value = whole.items.get(BOUNDS)
     if value is None:
         return LADDER
     if not isinstance(value, list) or not value:
-        whole.refuse(BOUNDS, f"must be a list of seconds, not {_shown(value)}")
+        whole.refuse(BOUNDS, f"must be a list of seconds, not {shown(value)}")
     numbers = Place(f"{whole.path}{'.' if whole.path else ''}{BOUNDS}", {str(i): one for i, one in enumerate(value)})
     bounds = tuple(numbers.number(index, least=1e-9) for index in numbers.items)
     if any(after <= before for before, after in pairwise(bounds)):
@@ -286,6 +258,6 @@ def _buckets(arm: Place, bounds: tuple[float, ...]) -> tuple[float, ...]:
         return ()
     if not isinstance(value, list) or len(value) != len(bounds) + 1:
         needed = f"{len(bounds) + 1} counts, one a bucket and one above the last bound"
-        arm.refuse("latency", f"must have {needed}, not {len(value) if isinstance(value, list) else _shown(value)}")
+        arm.refuse("latency", f"must have {needed}, not {len(value) if isinstance(value, list) else shown(value)}")
     numbers = Place(f"{arm.path}.latency", {str(index): one for index, one in enumerate(value)})
     return tuple(numbers.number(index) for index in numbers.items)
