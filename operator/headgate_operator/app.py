@@ -25,8 +25,10 @@ from headgate_operator.goldens import Goldens
 from headgate_operator.kube import ClientTransport, Kube
 from headgate_operator.lease import Elector, LeaseLostError
 from headgate_operator.metrics import Live, Metrics
+from headgate_operator.notify import Announced, Notifier, Sink, plain, slack
 from headgate_operator.options import Options
 from headgate_operator.ports import Key, KubeError, Obj, RefusedError
+from headgate_operator.posting import Poster
 from headgate_operator.reconciler import Reconciler, Settings
 from headgate_operator.registry import AllowList, Folder, RegistryDoor
 from headgate_operator.scrape import PodProbe
@@ -86,6 +88,8 @@ class App:
         self.probe = PodProbe(scraped=self.metrics.scraped)
         self.goldens = Goldens(self.probe, wake=self.queue.add, clock=self._loop.time)
         self.registry = self._registry()
+        self.poster = Poster(guarded=False)  # the administrator names these addresses
+        self.notifier = self._notifier()
         self.resync = Resync(
             self.kube,
             self.queue,
@@ -107,6 +111,7 @@ class App:
             stack.push_async_callback(self._transport.close)
             stack.push_async_callback(self.probe.close)
             stack.push_async_callback(self.goldens.close)
+            stack.push_async_callback(self.poster.close)
             served = health.serving(
                 health.application(self._seen, self.metrics.exposition),
                 self._options.health_host,
@@ -158,7 +163,12 @@ class App:
             relisted=self.resync.soon,
             freshness=self.freshness,
         )
-        return [("watch", watch.run), ("registry", self.registry.run), ("resync", self.resync.run)]
+        return [
+            ("watch", watch.run),
+            ("registry", self.registry.run),
+            ("resync", self.resync.run),
+            ("notify", self.notifier.run),
+        ]
 
     def _reconciler(self) -> Reconciler:
         events = KubeEvents(
@@ -173,7 +183,7 @@ class App:
             registry=self.registry,
             probe=self.probe,
             goldens=self.goldens,
-            events=events,
+            events=Announced(events, self.notifier),
             interests=self.registry,
             clock=SystemClock(),
             settings=Settings(server_image=self._options.server_image, resync=self._options.resync),
@@ -198,6 +208,16 @@ class App:
             interval=self._options.poll_interval,
             clock=self._loop.time,
             polled=lambda uri, poll: self.metrics.polled(uri, poll.result, poll.seconds),
+        )
+
+    def _notifier(self) -> Notifier:
+        named = [("slack", self._options.notify_slack_url_file, slack), ("json", self._options.notify_url_file, plain)]
+        return Notifier(
+            [Sink(name, file, written) for name, file, written in named if file is not None],
+            self.poster,
+            now=SystemClock().now,
+            unique=lambda: uuid.uuid4().hex,
+            counted=self.metrics.notified,
         )
 
     async def _secret(self, namespace: str, name: str) -> Obj | None:

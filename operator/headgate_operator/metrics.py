@@ -66,6 +66,12 @@ class Metrics:
             ["verb", "kind", "code"],
             registry=self.registry,
         )
+        self._notifications = Counter(
+            "headgate_notifications",
+            "Notifications, by sink and result (sent, failed, dropped)",
+            ["sink", "result"],
+            registry=self.registry,
+        )
         self._polls = Counter(
             "headgate_registry_polls",
             "Polls of model registries, by result (ok or the reason)",
@@ -102,6 +108,9 @@ class Metrics:
 
     def called(self, verb: str, kind: str, status: int) -> None:
         self._requests.labels(verb, kind, str(status)).inc()
+
+    def notified(self, sink: str, result: str) -> None:
+        self._notifications.labels(sink, result).inc()
 
     def polled(self, uri: str, result: str, seconds: float) -> None:
         self._polls.labels(uri, result).inc()

@@ -41,6 +41,8 @@ class Options:
     server_image: str = SERVER_IMAGE
     namespaces: tuple[str, ...] = ()
     allow_registry: tuple[str, ...] = ()
+    notify_slack_url_file: Path | None = None
+    notify_url_file: Path | None = None
     poll_interval: float = 15.0
     resync: float = 300.0
     leader_elect: bool = True
@@ -117,6 +119,13 @@ def parser(environment: Mapping[str, str]) -> _WithEnvironment:
         metavar="URI",
         help="another registry that ModelDeployments may name (repeatable; default: none)",
     )
+    add(
+        "--notify-slack-url-file",
+        type=Path,
+        metavar="FILE",
+        help="a file that holds the address of a Slack-compatible webhook to tell outcomes to",
+    )
+    add("--notify-url-file", type=Path, metavar="FILE", help="the same for a webhook that takes plain JSON")
     add("--poll-interval", default=15.0, type=_seconds, metavar="15s", help="between two looks at a registry")
     add("--resync", default=300.0, type=_seconds, metavar="5m", help="between two looks at everything, woken or not")
     add("--no-leader-elect", action="store_true", help="do not elect a leader: only where one process can run")
@@ -139,6 +148,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         server_image=told.server_image,
         namespaces=tuple(dict.fromkeys(told.namespace)),
         allow_registry=tuple(told.allow_registry),
+        notify_slack_url_file=told.notify_slack_url_file,
+        notify_url_file=told.notify_url_file,
         poll_interval=told.poll_interval,
         resync=told.resync,
         leader_elect=not told.no_leader_elect,

@@ -54,6 +54,7 @@ def test_the_page_lists_every_metric_and_its_labels() -> None:
     metrics.called("get", "Pod", 200)
     metrics.polled("http://mlflow", "ok", 0.1)
     metrics.scraped("ok")
+    metrics.notified("slack", "sent")
     metrics.ticked("both")
     freshness = Freshness(["Pod"], clock=lambda: 1.0)
     freshness.heard("Pod", ("ns", "p"), "1")
