@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from headgate_operator.api.model import Identity
@@ -57,6 +58,7 @@ def identity_facts(identity: Identity, digest: str | None) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+@lru_cache(maxsize=4096)  # asked for every stored revision, several times a pass
 def identity_hash(identity: Identity, digest: str | None) -> str:
     return _hash(identity_facts(identity, digest))
 
