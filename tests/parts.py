@@ -20,6 +20,7 @@ TESTBED = ROOT / "tests" / "cluster" / "testbed" / "testbed"
 UNIT = {
     "repo": ["tests/repo", "tests/chart"],
     "operator": ["tests/operator"],
+    "model": ["tests/model"],
     "server": ["tests/server"],
     "local": ["tests/local"],
     "cli": ["tests/cli"],
