@@ -119,7 +119,7 @@ def _heard(pods: Iterable[Pod], arms: Mapping[str, str]) -> Iterator[Heard]:
     """Of pods that say themselves that they are what their label says."""
     roles = {revision: role for role, revision in arms.items()}
     for pod in pods:
-        traffic = pod.counters.traffic if pod.counters is not None else None
+        traffic = pod.traffic or (pod.counters.traffic if pod.counters is not None else None)
         role = roles.get(pod.revision)
         if traffic is not None and role is not None and traffic.revision == pod.revision:
             yield Heard(

@@ -177,6 +177,7 @@ class Pod:
     message: str = ""
     readiness: Readiness | None = None  # only where it was asked for
     counters: Counters | None = None
+    traffic: Traffic | None = None  # where it was not asked of the pod itself
     golden: Golden | None = None
 
 
