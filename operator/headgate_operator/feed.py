@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from headgate_operator.core.observed import Pod
 from headgate_operator.feeds.engines import Engine, Terms
-from headgate_operator.feeds.intervals import interval_of, line, terms_of
+from headgate_operator.feeds.intervals import interval_of, line
 from headgate_operator.feeds.processes import Heard, Processes
 from headgate_operator.feeds.tally import tally
 from headgate_operator.ports import Key
@@ -111,7 +111,7 @@ class Feed(Generic[P, S]):
         following.processes.begin_anew(_heard(pods, following.arms), now)
         following.ticked, following.due = now, now + timedelta(seconds=policy.interval)
         told: dict[str, Any] = {"deployment": str(key), "rollout": following.rollout, "why": why, "t": following.at}
-        log.info("evidence begins anew", extra=told | {"arms": following.arms} | terms_of(policy))
+        log.info("evidence begins anew", extra=told | {"arms": following.arms} | self._engine.told(policy))
         self._told("anew")
 
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headgate_operator.core.evidence.interval import Arm, Interval
 from headgate_operator.core.observed import Answered, Counters, Pod, PodAddress, Traffic
@@ -51,6 +52,9 @@ class Remembers:
 
     def seconds(self, state: State) -> float:
         return float(state.seconds)
+
+    def told(self, policy: Policy) -> dict[str, Any]:
+        return {"interval_s": policy.interval}
 
 
 @dataclass

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
 
-from headgate_operator.core.evidence import engine, guard
+from headgate_operator.core.evidence import cases, engine, guard
 from headgate_operator.core.evidence.guard import GuardPolicy, GuardState
 from headgate_operator.core.evidence.interval import Interval
 from headgate_operator.core.evidence.policy import EvidencePolicy
@@ -33,6 +33,10 @@ class Engine(Protocol[TakesTerms, State]):
         """The end of the last interval."""
         ...
 
+    def told(self, policy: TakesTerms) -> dict[str, Any]:
+        """What the log says of the terms, in the words of `headgate replay`."""
+        ...
+
 
 class TwoArms:
     def begin(self, policy: EvidencePolicy) -> EvidenceState:
@@ -43,6 +47,9 @@ class TwoArms:
 
     def seconds(self, state: EvidenceState) -> float:
         return float(state.seconds)
+
+    def told(self, policy: EvidencePolicy) -> dict[str, Any]:
+        return cases.told(policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +70,6 @@ class OneArm:
 
     def seconds(self, state: GuardState) -> float:  # noqa: ARG002
         return 0.0
+
+    def told(self, policy: GuardTerms) -> dict[str, Any]:
+        return {"interval_s": policy.interval, "guard": asdict(policy.policy)}

@@ -6,7 +6,6 @@ The words of the line are those of `headgate replay`, so that a verdict of a liv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from headgate_operator.core.evidence.interval import Arm, Interval
@@ -40,12 +39,6 @@ def _arm(increments: list[Increment], ladder: tuple[float, ...]) -> Arm | None:
         cold_client_errors=sum(one.client_errors for one in cold),
         latency=tuple(map(sum, zip(nothing, *warm, strict=True))) if ladder else (),
     )
-
-
-def terms_of(policy: object) -> dict[str, Any]:
-    """What the intervals that follow are judged by."""
-    told = asdict(policy) if is_dataclass(policy) and not isinstance(policy, type) else {}
-    return {"latency_bucket_upper_bounds_s": told.pop("bounds", ()), "policy": told}
 
 
 def line(interval: Interval) -> dict[str, Any]:

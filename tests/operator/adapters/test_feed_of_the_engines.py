@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections import deque
+from collections.abc import Iterator
 from datetime import timedelta
 
+import pytest
+
 from feed_lab import ARMS, BEGAN, IRIS, Process, Server
-from headgate_operator.core.evidence import engine, guard
+from headgate_operator.core.evidence import cases, engine, guard
 from headgate_operator.core.evidence.guard import GuardPolicy, GuardState
-from headgate_operator.core.evidence.judgement import Verdict
+from headgate_operator.core.evidence.judgement import Judgement, Verdict
 from headgate_operator.core.evidence.policy import LADDER, EvidencePolicy
 from headgate_operator.core.evidence.state import EvidenceState
 from headgate_operator.feed import Feed
 from headgate_operator.feeds.engines import GuardTerms, OneArm, TwoArms
+from headgate_operator.logs import JsonLines
+from headgate_operator.replay import replay
 
 
 class Clock:
@@ -30,18 +38,28 @@ def server(role: str) -> Server:
     return made
 
 
-def verdict_after(minutes: int, *, bad: int, slow: int = 0) -> Verdict:
+def run(minutes: int, *, bad: int, slow: int = 0) -> Iterator[Judgement]:
+    """The candidate's requests are `bad` of 100, or `slow` buckets slower; a new pod of it comes after a minute."""
     feed, policy, clock = Feed(TwoArms()), EvidencePolicy(), Clock()
     servers = {role: server(role) for role in ARMS}
     state: EvidenceState | None = None
-    for _ in range(minutes * 6 + 1):
+    for tick in range(minutes * 6 + 1):
         state = feed.take(IRIS, 1, policy, state, ARMS, [one.told(clock) for one in servers.values()], clock.now)  # type: ignore[arg-type]
+        if tick:
+            yield engine.judge(policy, state, seconds_in_step=10.0 * tick, requests_in_step=state.candidate_requests)
+        if tick == 6:
+            servers["new"] = Server("new", Process(ARMS["candidate"], clock.steady, LADDER), clock.now)
+        for name, serves in servers.items():
+            if name != "stable":
+                serves.answers(100 - bad, bucket=20 + slow)
+                serves.answers(bad, code=500, bucket=20)
         servers["stable"].answers(900, bucket=20)
-        servers["candidate"].answers(100 - bad, bucket=20 + slow)
-        servers["candidate"].answers(bad, code=500, bucket=20)
+        servers["stable"].answers(1, code=400, bucket=20)
         clock.passes(10)
-    assert state is not None
-    return engine.judge(policy, state, seconds_in_step=60.0 * minutes, requests_in_step=100 * minutes).verdict
+
+
+def verdict_after(minutes: int, *, bad: int, slow: int = 0) -> Verdict:
+    return deque(run(minutes, bad=bad, slow=slow), maxlen=1)[0].verdict
 
 
 def test_pods_that_answer_well_are_promoted() -> None:
@@ -54,6 +72,17 @@ def test_pods_that_fail_are_rolled_back() -> None:
 
 def test_pods_that_are_slow_are_rolled_back() -> None:
     assert verdict_after(2, bad=0, slow=6) is Verdict.ROLLBACK
+
+
+@pytest.mark.parametrize(("bad", "slow"), [(0, 0), (3, 0), (20, 0), (0, 2)])
+def test_the_log_replays_to_the_same_verdicts(caplog: pytest.LogCaptureFixture, bad: int, slow: int) -> None:
+    caplog.set_level(logging.INFO)
+    live = list(run(5, bad=bad, slow=slow))
+    began, *ticks = (json.loads(JsonLines().format(record)) for record in caplog.records)
+    assert {line["message"] for line in ticks} == {"evidence"}
+    (case,) = cases.parse(json.dumps([began | {"id": "iris", "ticks": ticks}]))
+    assert case.ignored == ()
+    assert [line.judgement for line in replay(case)] == live
 
 
 def test_a_version_that_serves_alone_is_guarded() -> None:
