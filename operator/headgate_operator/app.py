@@ -33,6 +33,7 @@ from headgate_operator.reconciler import Reconciler, Settings
 from headgate_operator.registry import AllowList, Folder, RegistryDoor
 from headgate_operator.scrape import PodProbe
 from headgate_operator.watch import WATCHED, Connection, Watch, labels_for
+from headgate_operator.webhooks import Hosts, Webhooks
 from headgate_operator.work import Resync, Workers
 from headgate_operator.workqueue import WorkQueue
 
@@ -90,6 +91,15 @@ class App:
         self.registry = self._registry()
         self.poster = Poster(guarded=False)  # the administrator names these addresses
         self.notifier = self._notifier()
+        self.asker = Poster(guarded=True)
+        self.webhooks = Webhooks(
+            self.asker,
+            Hosts(options.allow_webhook),
+            read_secret=self._secret,
+            wake=self.queue.add,
+            now=SystemClock().now,
+            counted=self.metrics.webhook,
+        )
         self.resync = Resync(
             self.kube,
             self.queue,
@@ -112,6 +122,8 @@ class App:
             stack.push_async_callback(self.probe.close)
             stack.push_async_callback(self.goldens.close)
             stack.push_async_callback(self.poster.close)
+            stack.push_async_callback(self.asker.close)
+            stack.push_async_callback(self.webhooks.close)
             served = health.serving(
                 health.application(self._seen, self.metrics.exposition),
                 self._options.health_host,
@@ -183,6 +195,7 @@ class App:
             registry=self.registry,
             probe=self.probe,
             goldens=self.goldens,
+            webhooks=self.webhooks,
             events=Announced(events, self.notifier),
             interests=self.registry,
             clock=SystemClock(),

@@ -28,6 +28,7 @@ PART_OF: Final = "headgate"
 ANNOTATION_COMMAND: Final = "headgate.dev/command"
 LABEL_USE: Final = "headgate.dev/use"
 USE_REGISTRY: Final = "registry"
+USE_WEBHOOK: Final = "webhook"
 
 PORT: Final = 8080
 OPS_PORT: Final = 8081

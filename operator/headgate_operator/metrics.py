@@ -72,6 +72,12 @@ class Metrics:
             ["sink", "result"],
             registry=self.registry,
         )
+        self._webhooks = Counter(
+            "headgate_webhooks",
+            "Webhooks of ModelDeployments that were asked, by when and result",
+            ["when", "result"],
+            registry=self.registry,
+        )
         self._polls = Counter(
             "headgate_registry_polls",
             "Polls of model registries, by result (ok or the reason)",
@@ -111,6 +117,9 @@ class Metrics:
 
     def notified(self, sink: str, result: str) -> None:
         self._notifications.labels(sink, result).inc()
+
+    def webhook(self, when: str, result: str) -> None:
+        self._webhooks.labels(when, result).inc()
 
     def polled(self, uri: str, result: str, seconds: float) -> None:
         self._polls.labels(uri, result).inc()

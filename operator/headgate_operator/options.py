@@ -5,6 +5,7 @@ a test compares.
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from headgate_operator.egress import NotAllowedError, normalised
 PREFIX = "HEADGATE_OPERATOR_"
 SERVER_IMAGE = f"ghcr.io/headgate/headgate-server:{__version__}"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+HOST = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -41,6 +43,7 @@ class Options:
     server_image: str = SERVER_IMAGE
     namespaces: tuple[str, ...] = ()
     allow_registry: tuple[str, ...] = ()
+    allow_webhook: tuple[str, ...] = ()
     notify_slack_url_file: Path | None = None
     notify_url_file: Path | None = None
     poll_interval: float = 15.0
@@ -120,6 +123,14 @@ def parser(environment: Mapping[str, str]) -> _WithEnvironment:
         help="another registry that ModelDeployments may name (repeatable; default: none)",
     )
     add(
+        "--allow-webhook",
+        action="append",
+        default=[],
+        type=_host,
+        metavar="HOST",
+        help="a host (or host:port) whose webhooks ModelDeployments may name (repeatable; default: none)",
+    )
+    add(
         "--notify-slack-url-file",
         type=Path,
         metavar="FILE",
@@ -148,6 +159,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         server_image=told.server_image,
         namespaces=tuple(dict.fromkeys(told.namespace)),
         allow_registry=tuple(told.allow_registry),
+        allow_webhook=tuple(told.allow_webhook),
         notify_slack_url_file=told.notify_slack_url_file,
         notify_url_file=told.notify_url_file,
         poll_interval=told.poll_interval,
@@ -174,6 +186,12 @@ def _registry(text: str) -> str:
         return normalised(text)
     except NotAllowedError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _host(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host or host:port, such as bots.example.com:8443")
+    return text.lower()
 
 
 def _seconds(text: str) -> float:

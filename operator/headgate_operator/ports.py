@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from headgate_operator.api.model import Identity, ModelRef
+from headgate_operator.api.status import Status
 from headgate_operator.core.event import Event as Event  # part of this interface
 from headgate_operator.core.observed import (
     Counters,
@@ -23,6 +24,7 @@ from headgate_operator.core.observed import (
     Resolution,
     Unresolved,
 )
+from headgate_operator.core.view import View
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON. Always with apiVersion, kind and metadata, also the items of a list."""
@@ -151,6 +153,12 @@ class Goldens(Protocol):
         ...
 
     def forget(self, key: Key) -> None: ...
+
+
+class Webhooks(Protocol):
+    """Webhooks that are asked beside the passes. Never waits: the key is woken when an answer has come."""
+
+    def answered(self, key: Key, view: View, status: Status, *, promotion_is_next: bool) -> View: ...
 
 
 class Events(Protocol):

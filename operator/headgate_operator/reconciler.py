@@ -22,6 +22,7 @@ from headgate_operator.core.advance import advance
 from headgate_operator.core.command import parse_command
 from headgate_operator.core.conditions import blind, invalid_spec
 from headgate_operator.core.event import Event
+from headgate_operator.core.gates import promotion_is_next
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.transitions import events_between
@@ -43,6 +44,7 @@ from headgate_operator.ports import (
     Registry,
     Result,
     UnavailableError,
+    Webhooks,
 )
 from headgate_operator.watching import Watching
 
@@ -69,6 +71,7 @@ class Reconciler:
         registry: Registry,
         probe: Probe,
         goldens: Goldens,
+        webhooks: Webhooks,
         events: Events,
         interests: Interests,
         clock: Clock,
@@ -78,6 +81,7 @@ class Reconciler:
         self._registry = registry
         self._probe = probe
         self._goldens = goldens
+        self._webhooks = webhooks
         self._events = events
         self._interests = interests
         self._clock = clock
@@ -146,7 +150,8 @@ class Reconciler:
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
             refused=self._refused.get(key) or world.refused,
         )
-        return await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens), world
+        view = await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens)
+        return self._webhooks.answered(key, view, status, promotion_is_next=promotion_is_next(view, status)), world
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""

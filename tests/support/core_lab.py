@@ -21,7 +21,7 @@ from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
 from headgate_operator.core.command import Command, current_rollout
 from headgate_operator.core.event import Event
-from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
+from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, promotion_is_next, proven
 from headgate_operator.core.observed import (
     Children,
     Counters,
@@ -40,10 +40,12 @@ from headgate_operator.core.observed import (
     Unresolved,
 )
 from headgate_operator.core.plan import Apply, Write, plan
+from headgate_operator.core.replies import Reply
 from headgate_operator.core.stored import read_revision
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
 from headgate_operator.core.wake import next_wake
+from headgate_operator.core.webhooks import Question, due
 from headgate_operator.ports import Key
 from headgate_operator.watching import Watching
 from model_catalogue import MODEL, identity
@@ -87,6 +89,8 @@ class Lab:
         self.example_trouble: Unresolved | None = None
         self.conflict = ""
         self.budget_conflict = ""
+        self.webhooks: dict[str, Reply] = {}  # what each one answers, by name; one that is missing takes its time
+        self.asked: list[Question] = []
         self.foreign: frozenset[tuple[str, str]] = frozenset()
         self.stuck: tuple[Pod, ...] = ()  # pods that end and end and are never gone
         self.last_says: Readiness | None = None  # the last pod of a candidate, instead of what the others say
@@ -219,7 +223,13 @@ class Lab:
             command=self.command,
             refused=self.refused,
         )
-        return self._with_golden(view)
+        return self._with_replies(self._with_golden(view))
+
+    def _with_replies(self, view: View) -> View:
+        questions = due(view, self.status, promotion_is_next=promotion_is_next(view, self.status))
+        self.asked += [question for question in questions if question not in self.asked]
+        answered = [question for question in questions if question.hook.name in self.webhooks]
+        return replace(view, replies={(q.id, q.attempt): self.webhooks[q.hook.name] for q in answered})
 
     def _with_golden(self, view: View) -> View:
         candidate = self.status.candidate

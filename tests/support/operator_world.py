@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -38,7 +39,9 @@ from headgate_operator.counters import read as read_counters
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.ports import Key, Result
+from headgate_operator.posting import NotPostedError, Posted
 from headgate_operator.reconciler import Reconciler, Settings
+from headgate_operator.webhooks import Hosts, Webhooks
 from in_process_transport import CrashError, InProcessTransport
 from model_catalogue import MODEL, Catalogue, Followed
 
@@ -87,6 +90,23 @@ class Recorder:
     @property
     def reasons(self) -> list[str]:
         return [event.reason for event in self.told]
+
+
+class Receiver:
+    """Webhooks at one host: each path answers what a test says, and remembers what it was sent."""
+
+    host = "bots.example.com"
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Posted] = {}
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -> Posted:
+        path = urlsplit(url).path
+        self.posted.append((path, json.loads(body)))
+        if path not in self.answers:
+            raise NotPostedError("does not accept connections")
+        return self.answers[path]
 
 
 class VirtualClock:
@@ -197,6 +217,7 @@ class Operated:
         self.results: list[Result] = []
         self.restarts = 0
         self.image = IMAGE
+        self.receiver = Receiver()
         self._woken = asyncio.Event()
         self._ids = itertools.count(1)
         self.start_process()
@@ -209,12 +230,22 @@ class Operated:
             kube=Kube(self.transport),
             registry=self.registry,
             probe=self.probe,
+            webhooks=Webhooks(
+                self.receiver,
+                Hosts([self.receiver.host]),
+                read_secret=self._secret,
+                wake=lambda _key: self.wake(),
+                now=VirtualClock().now,
+            ),
             goldens=Goldens(self.probe, wake=lambda _key: self.wake(), clock=asyncio.get_running_loop().time),
             events=self.events,
             interests=self.interests,
             clock=VirtualClock(),
             settings=Settings(server_image=self.image),
         )
+
+    async def _secret(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.client.get("Secret", namespace, name)
 
     def _missing_evidence(self, revision: str, version: str) -> str:
         """What the pods of a revision have not shown of what a verified one must have shown; empty = nothing."""

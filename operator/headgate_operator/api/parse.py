@@ -24,6 +24,7 @@ from headgate_operator.api.spec import (
     Spec,
     Strategy,
 )
+from headgate_operator.api.webhooks import parse_webhooks, webhook_to_dict
 
 _VERSION = re.compile(r"^[0-9]{1,19}$")
 _ALIAS = re.compile(r"^[A-Za-z0-9_-]{1,256}$")
@@ -48,6 +49,7 @@ def parse_spec(obj: Mapping[str, Any]) -> Spec:
         disruption=DisruptionSpec(
             max_unavailable=spec.object("disruption").integer_or_percentage("maxUnavailable", high=1000)
         ),
+        webhooks=parse_webhooks(spec.object("analysis")),
         paused=spec.flag("paused", default=False),
     )
 
@@ -205,6 +207,7 @@ def _spec_to_dict(spec: Spec) -> dict[str, Any]:
                 }
             },
             "disruption": {"maxUnavailable": spec.disruption.max_unavailable},
+            "analysis": {"webhooks": [webhook_to_dict(hook) for hook in spec.webhooks]},
             "paused": spec.paused,
         }
     )

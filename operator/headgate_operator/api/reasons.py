@@ -42,6 +42,7 @@ class Reason(StrEnum):
     VERIFYING = "Verifying"
     SWITCHING = "Switching"
     WAITING_FOR_MIN_DURATION = "WaitingForMinDuration"
+    WAITING_FOR_WEBHOOK = "WaitingForWebhook"
     DRAINING_PREVIOUS = "DrainingPrevious"
     # trouble outside the model: retried, never held against it
     UNSCHEDULABLE = "Unschedulable"

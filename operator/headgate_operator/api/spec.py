@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from headgate_operator.api.model import ModelRef
+from headgate_operator.api.webhooks import WebhookSpec
 
 
 class Strategy(StrEnum):
@@ -82,6 +83,7 @@ class Spec:
     rollout: RolloutSpec = RolloutSpec()
     service: ServiceSpec = ServiceSpec()  # spec.traffic.service
     disruption: DisruptionSpec = DisruptionSpec()
+    webhooks: tuple[WebhookSpec, ...] = ()  # spec.analysis.webhooks
     paused: bool = False
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import ConditionType, Reason
+from headgate_operator.api.webhooks import When
 
 
 class Truth(StrEnum):
@@ -206,6 +207,27 @@ class Restart:
     image: str
 
 
+class WebhookOutcome(StrEnum):
+    APPROVED = "Approved"
+    REFUSED = "Refused"
+    DELIVERED = "Delivered"
+    NO_ANSWER = "NoAnswer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookStatus:
+    """What a webhook last answered about one rollout."""
+
+    name: str
+    when: When
+    rollout: int
+    outcome: WebhookOutcome
+    attempts: int
+    at: datetime
+    again: datetime | None = None  # when it is asked once more
+    message: str | None = None
+
+
 class Answer(StrEnum):
     ACCEPTED = "Accepted"
     REFUSED = "Refused"
@@ -234,6 +256,7 @@ class Status:
     retrying: str | None = None  # the revision that a retry set free and that has not started again
     rejected: tuple[Rejected, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    webhooks: tuple[WebhookStatus, ...] = ()
     last_rollback_milliseconds: int | None = None
     last_command: LastCommand | None = None
     url: str | None = None

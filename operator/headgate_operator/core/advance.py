@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headgate_operator.api.status import Status
-from headgate_operator.core import candidate_rules, command_rules, memory_rules, traffic_rules
+from headgate_operator.core import candidate_rules, command_rules, memory_rules, traffic_rules, webhooks
 from headgate_operator.core.summary import summarise
 from headgate_operator.core.view import View
 
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     memory_rules.adopt,
     command_rules.obey,
     memory_rules.forget_what_is_over,
+    webhooks.record,
     candidate_rules.keep_clock,
     traffic_rules.watch_readiness,
     traffic_rules.guard,

@@ -14,6 +14,7 @@ from headgate_operator.core.failures import digests_of
 from headgate_operator.core.observed import GoldenPassed, GoldenUnknown, PodReady
 from headgate_operator.core.view import Trouble, View, pods_say
 from headgate_operator.core.wanted import frozen, paused_by
+from headgate_operator.core.webhooks import webhooks_approve
 
 Gate = Callable[[View, Status, Candidate], Trouble | None]
 
@@ -106,9 +107,16 @@ def previous_gone(view: View, status: Status, candidate: Candidate) -> Trouble |
 BEFORE_GOLDEN: tuple[Gate, ...] = (scaled_up, pods_ready, pods_serve_this_revision, digests_agree, in_preview)
 VERIFY: tuple[Gate, ...] = (*BEFORE_GOLDEN, golden_passed)
 # Pods that scaling has added since the verification show here that they serve the same files.
-READY_TO_SWITCH: tuple[Gate, ...] = (verified, *BEFORE_GOLDEN, not_paused, unhindered, min_duration_passed)
+BEFORE_WEBHOOKS: tuple[Gate, ...] = (verified, *BEFORE_GOLDEN, not_paused, unhindered, min_duration_passed)
+READY_TO_SWITCH: tuple[Gate, ...] = (*BEFORE_WEBHOOKS, webhooks_approve)
 SWITCH: tuple[Gate, ...] = (*READY_TO_SWITCH, previous_gone)
 
 
 def held_by(gates: Iterable[Gate], view: View, status: Status, candidate: Candidate) -> Trouble | None:
     return next(filter(None, (gate(view, status, candidate) for gate in gates)), None)
+
+
+def promotion_is_next(view: View, status: Status) -> bool:
+    """Nothing but the word of webhooks is missing for the switch."""
+    candidate = status.candidate
+    return candidate is not None and held_by(BEFORE_WEBHOOKS, view, status, candidate) is None

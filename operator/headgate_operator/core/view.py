@@ -5,7 +5,8 @@ The questions that several rules ask of it stand here, each in the words of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from headgate_operator.api.reasons import Reason
@@ -20,6 +21,7 @@ from headgate_operator.core.observed import (
     Resolution,
     Unresolved,
 )
+from headgate_operator.core.replies import Reply
 from headgate_operator.core.revision import Revision
 
 
@@ -39,6 +41,7 @@ class View:
     command: Command | Malformed | None = None
     refused: Refusal | None = None
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
+    replies: Mapping[tuple[str, int], Reply] = field(default_factory=dict)  # of webhooks, by question and attempt
 
     def watched(self, since: datetime) -> timedelta:
         """How much of the time since then this process has really watched: what nobody saw proves nothing."""

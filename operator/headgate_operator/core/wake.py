@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from headgate_operator.api.status import Candidate, Status
+from headgate_operator.core import webhooks
 from headgate_operator.core.failures import deadline_runs
 from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
 from headgate_operator.core.view import View
@@ -21,6 +22,7 @@ BUDGET_POLL = 30.0
 def next_wake(view: View, status: Status, resync: float) -> float:
     """Seconds, never more than `resync`."""
     waits = [resync, *_polls(view, status)]
+    waits += [(moment - view.now).total_seconds() for moment in webhooks.moments(view, status)]
     waits += [max(0.0, (moment - view.now).total_seconds()) for moment in _moments(view, status)]
     return min(waits)
 

@@ -24,6 +24,7 @@ def test_every_flag_can_be_a_variable() -> None:
             "HEADGATE_OPERATOR_SERVER_IMAGE": "img:1",
             "HEADGATE_OPERATOR_NAMESPACE": "a, b,a",
             "HEADGATE_OPERATOR_ALLOW_REGISTRY": "http://x,https://y/z/",
+            "HEADGATE_OPERATOR_ALLOW_WEBHOOK": "bots.example.com,[fd00::1]:8443",
             "HEADGATE_OPERATOR_NOTIFY_SLACK_URL_FILE": "/etc/slack/url",
             "HEADGATE_OPERATOR_NOTIFY_URL_FILE": "/etc/notify/url",
             "HEADGATE_OPERATOR_POLL_INTERVAL": "1m30s",
@@ -43,6 +44,7 @@ def test_every_flag_can_be_a_variable() -> None:
         server_image="img:1",
         namespaces=("a", "b"),
         allow_registry=("http://x", "https://y/z"),
+        allow_webhook=("bots.example.com", "[fd00::1]:8443"),
         notify_slack_url_file=Path("/etc/slack/url"),
         notify_url_file=Path("/etc/notify/url"),
         poll_interval=90,
@@ -77,6 +79,7 @@ def test_false_is_false() -> None:
         ([URI], {"HEADGATE_OPERATOR_POLL_INTERVAL": "soon"}, "HEADGATE_OPERATOR_POLL_INTERVAL"),
         ([URI], {"HEADGATE_OPERATOR_LOG_FORMAT": "xml"}, "HEADGATE_OPERATOR_LOG_FORMAT"),
         ([URI], {"HEADGATE_OPERATOR_NO_LEADER_ELECT": "perhaps"}, "neither true nor false"),
+        ([URI, "--allow-webhook", "https://bots.example.com"], {}, "not a host or host:port"),
         ([URI, "--surprise"], {}, "--surprise"),
     ],
 )

@@ -55,6 +55,7 @@ def test_the_page_lists_every_metric_and_its_labels() -> None:
     metrics.polled("http://mlflow", "ok", 0.1)
     metrics.scraped("ok")
     metrics.notified("slack", "sent")
+    metrics.webhook("OnRollback", "delivered")
     metrics.ticked("both")
     freshness = Freshness(["Pod"], clock=lambda: 1.0)
     freshness.heard("Pod", ("ns", "p"), "1")

@@ -72,6 +72,17 @@ _FULL: dict[str, Any] = {
     },
     "traffic": {"service": {"type": "NodePort", "port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
     "disruption": {"maxUnavailable": "25%"},
+    "analysis": {
+        "webhooks": [
+            {
+                "name": "bot",
+                "url": "https://bots/x?y=z",
+                "when": "BeforePromotion",
+                "timeout": "5s",
+                "secretName": "k",
+            }
+        ]
+    },
     "paused": True,
 }
 
@@ -93,7 +104,10 @@ def _paths(value: dict[str, Any], path: str = "") -> set[str]:
     for name, item in value.items():
         inner = f"{path}.{name}".lstrip(".")
         a_map = name in {"annotations", "labels", "tags"}
-        found |= _paths(item, inner) if isinstance(item, dict) and not a_map else {inner}
+        if isinstance(item, list) and item and all(isinstance(entry, dict) for entry in item) and name != "env":
+            found = found.union(*(_paths(entry, f"{inner}[]") for entry in item))
+        else:
+            found |= _paths(item, inner) if isinstance(item, dict) and not a_map else {inner}
     return found
 
 

@@ -81,6 +81,15 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
             for key in ("", "a b", "/a", "a/", "a/b/c", "-a", "a_", "a" * 64, ".a/b", "a..b/c", "d" * 254 + "/a", "ä")
         ),
         ({"traffic": {"service": {"labels": {"Example.com/a": "a"}}}}, "keys look like"),
+        *(
+            ({"analysis": {"webhooks": [{"name": "bot", "url": "https://x", "when": "OnRollback", **wrong}]}}, says)
+            for wrong, says in (
+                ({"name": "A"}, "webhooks[0].name"),
+                ({"url": "ftp://x"}, "webhooks[0].url"),
+                ({"when": "Always"}, "webhooks[0].when"),
+                ({"timeout": "1h"}, "from 1s to 30s"),
+            )
+        ),
         ({"disruption": {"maxUnavailable": -1}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": 1001}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": "101%"}}, "spec.disruption.maxUnavailable"),

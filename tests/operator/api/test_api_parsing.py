@@ -87,6 +87,20 @@ def test_a_reference_is_read_told_and_written_again(reference: dict[str, Any], r
         ({"traffic": {"service": {"type": "ExternalName"}}}, "spec.traffic.service.type"),
         ({"traffic": {"service": {"labels": {"a": 1}}}}, "spec.traffic.service.labels.a"),
         ({"traffic": []}, "spec.traffic"),
+        *(
+            ({"analysis": {"webhooks": [{"name": "bot", "url": "https://x", "when": "OnRollback", **wrong}]}}, path)
+            for wrong, path in (
+                ({"name": "A"}, "spec.analysis.webhooks[0].name"),
+                ({"url": "ftp://x"}, "spec.analysis.webhooks[0].url"),
+                ({"when": "Always"}, "spec.analysis.webhooks[0].when"),
+                ({"timeout": "1h"}, "spec.analysis.webhooks[0].timeout"),
+                ({"timeout": "0s"}, "spec.analysis.webhooks[0].timeout"),
+            )
+        ),
+        (
+            {"analysis": {"webhooks": [{"name": "bot", "url": "https://x", "when": "OnRollback"}] * 2}},
+            "spec.analysis.webhooks",
+        ),
     ],
 )
 def test_an_error_names_the_field(spec: dict[str, Any], path: str) -> None:
