@@ -67,6 +67,7 @@ def detail(obj: Obj, now: datetime) -> list[str]:
     width = max(len(label) for label, _ in pairs) + 2
     lines = [f"{label:{width}}{value}" for label, value in pairs]
     lines += _section("conditions", _conditions(status, now))
+    lines += _section("webhooks", _webhooks(status, now))
     lines += _section("rejected", _rejected(status, now))
     recent = sorted(status.get("history") or [], key=_when, reverse=True)[:3]
     return lines + _section("last rollouts", [f"  {line}" for line in table(HISTORY_HEADER, _history(recent, now))])
@@ -140,6 +141,14 @@ def _conditions(status: Obj, now: datetime) -> list[str]:
         for c in status.get("conditions") or []
     ]
     return [f"  {line}" for line in table(("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), rows)] if rows else []
+
+
+def _webhooks(status: Obj, now: datetime) -> list[str]:
+    return [
+        f"  {w['name']} ({w['when']}) of rollout {w['rollout']}: {w['outcome']}, {since(w['at'], now)} ago"
+        + (f": {w['message']}" if w.get("message") else "")
+        for w in status.get("webhooks") or []
+    ]
 
 
 def _rejected(status: Obj, now: datetime) -> list[str]:

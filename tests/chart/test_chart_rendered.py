@@ -94,6 +94,9 @@ def test_every_value_reaches_the_pod(helm: Helm) -> None:
         "HEADGATE_OPERATOR_REGISTRY_URI": "https://mlflow.example/team",
         "HEADGATE_OPERATOR_REGISTRY_CREDENTIALS": "/etc/headgate/registry",
         "HEADGATE_OPERATOR_ALLOW_REGISTRY": "http://other.example:5000,https://third.example",
+        "HEADGATE_OPERATOR_ALLOW_WEBHOOK": "bots.example.com,chat.example.com:8443",
+        "HEADGATE_OPERATOR_NOTIFY_SLACK_URL_FILE": "/etc/headgate/notify-slack/url",
+        "HEADGATE_OPERATOR_NOTIFY_URL_FILE": "/etc/headgate/notify-json/url",
         "HEADGATE_OPERATOR_SERVER_IMAGE": "registry.example/headgate-server:7",
         "HEADGATE_OPERATOR_NAMESPACE": "team-a,team-b",
         "HEADGATE_OPERATOR_POLL_INTERVAL": "30s",
@@ -115,8 +118,9 @@ def test_every_value_reaches_the_pod(helm: Helm) -> None:
     assert pod["spec"]["serviceAccountName"] == "existing"
     assert pod["metadata"]["annotations"] == EVERY["podAnnotations"]
     assert pod["metadata"]["labels"].items() >= EVERY["podLabels"].items()
-    assert {"name": "registry", "secret": {"secretName": "mlflow", "defaultMode": 0o440}} in pod["spec"]["volumes"]
-    assert {"name": "registry", "mountPath": "/etc/headgate/registry", "readOnly": True} in container["volumeMounts"]
+    for name, secret in {"registry": "mlflow", "notify-slack": "slack-url", "notify-json": "json-url"}.items():
+        assert {"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}} in pod["spec"]["volumes"]
+        assert {"name": name, "mountPath": f"/etc/headgate/{name}", "readOnly": True} in container["volumeMounts"]
     assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
 
 
@@ -198,6 +202,7 @@ def test_a_tag_is_taken_as_it_is_written(helm: Helm, tmp_path: Path, given: obje
         ({"registry.uri": "mlflow:5000"}, "'/registry/uri': 'mlflow:5000' does not match pattern '^(https?://"),
         ({"registry.uri": "http://me:secret@mlflow"}, "/registry/uri"),
         ({"registry.allow": ["http://a,http://b"]}, "/registry/allow/0"),
+        ({"webhooks.allow": ["https://bots.example.com/x"]}, "/webhooks/allow/0"),
         ({"leaderElection.enabled": False}, "leaderElection.enabled=false needs replicaCount=1, not 2: two operators"),
         ({"image.tga": "1"}, "at '/image': additional properties 'tga' not allowed"),
         ({"replicas": 3}, "additional properties 'replicas' not allowed"),

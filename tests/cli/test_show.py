@@ -170,3 +170,9 @@ def test_a_command_that_waits_for_its_answer_is_shown_instead_of_the_last_answer
     given = json.dumps({"id": "b", "verb": "undo", "by": "erika"})
     obj["metadata"]["annotations"] = {"headgate.dev/command": given}
     assert "command  undo by erika: not answered yet" in show.detail(obj, NOW)
+
+
+def test_what_webhooks_answered_is_shown() -> None:
+    answer = {"name": "bot", "when": "BeforePromotion", "rollout": 4, "outcome": "Refused", "at": ago(30)}
+    lines = show.detail(mdep(observedGeneration=2, webhooks=[{**answer, "message": "not before Monday"}]), NOW)
+    assert "  bot (BeforePromotion) of rollout 4: Refused, 30s ago: not before Monday" in lines
