@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shutil
+import subprocess
 from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +24,8 @@ from headgate_operator.feed import Feed
 from headgate_operator.feeds.engines import GuardTerms, OneArm, TwoArms
 from headgate_operator.logs import JsonLines
 from headgate_operator.replay import replay
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "operator.md"
 
 
 class Clock:
@@ -83,6 +89,38 @@ def test_the_log_replays_to_the_same_verdicts(caplog: pytest.LogCaptureFixture, 
     (case,) = cases.parse(json.dumps([began | {"id": "iris", "ticks": ticks}]))
     assert case.ignored == ()
     assert [line.judgement for line in replay(case)] == live
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq on PATH")
+def test_the_log_of_two_leaders_replays_by_the_command_of_the_docs(caplog: pytest.LogCaptureFixture) -> None:
+    """The second goes on from what the first had checkpointed, and what the first found after that is not used."""
+    caplog.set_level(logging.INFO)
+    policy, clock = EvidencePolicy(), Clock()
+    servers = {role: server(role) for role in ARMS}
+    state: EvidenceState | None = None
+    seen: list[EvidenceState] = []
+    for _ in range(2):
+        feed, state = Feed(TwoArms()), seen[3] if seen else None  # of five ticks two are lost
+        for _ in range(6):
+            pods = [one.told(clock) for one in servers.values()]  # type: ignore[arg-type]
+            state = feed.take(IRIS, 4, policy, state, ARMS, pods, clock.now)
+            seen.append(state)
+            servers["stable"].answers(900, bucket=20)
+            servers["candidate"].answers(98, bucket=20)
+            servers["candidate"].answers(2, code=500, bucket=20)
+            clock.passes(10)
+    lines = "\n".join(JsonLines().format(record) for record in caplog.records)
+    (program,) = re.findall(r"--argjson rollout 4 '(.*?)'", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    command = ["jq", "-s", "--arg", "of", "ml/iris", "--argjson", "rollout", "4", program]
+    told = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
+    (case,) = cases.parse(told)
+    assert isinstance(case, cases.Case)
+    assert [interval.at for interval in case.intervals] == [10.0 * n for n in range(1, 9)]
+    *_, last = replay(case)
+    assert state is not None
+    assert last.judgement == engine.judge(
+        policy, state, seconds_in_step=80.0, requests_in_step=state.candidate_requests
+    )
 
 
 def test_a_version_that_serves_alone_is_guarded() -> None:
