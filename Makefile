@@ -1,7 +1,7 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install install-demo demo test lint format check requirements clean
-.PHONY: cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
+.PHONY: statistics cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
 
 PYTHON ?= python3
 VENV   := .venv
@@ -58,6 +58,9 @@ kind-test: install  ## The same on kind, with three workers (needs Docker)
 
 kind-down:  ## End the kind cluster
 	@"$$(command -v kind || $(TESTBED) program kind)" delete cluster --name headgate
+
+statistics: install  ## Simulate rollouts and write the tables of docs/statistics.md anew (minutes)
+	@$(BIN)/python bench/statistics/canary_tables.py
 
 workflows:  ## Lint the GitHub workflows with actionlint
 	@$(TESTBED) build actionlint && "$$($(TESTBED) program actionlint)" .github/workflows/*.yml
