@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from headgate_operator.api.metrics import CustomMetric, filled
 from headgate_operator.core.evidence.custom import (
     Course,
-    CustomMetric,
     Finding,
     NoValue,
     Reading,
-    filled,
+    Standing,
     followed,
     found,
     reading_of,
@@ -56,6 +56,7 @@ class _Following:
     course: Course = field(default_factory=Course)
     asked: datetime | None = None
     task: asyncio.Task[None] | None = None
+    standing: Standing | None = None  # as it was logged last
 
 
 class MetricLooks:
@@ -78,7 +79,7 @@ class MetricLooks:
         key: Key,
         uri: str | None,
         metrics: Iterable[CustomMetric],
-        values: Mapping[str, str],
+        values: dict[str, str],
         interval: float,
     ) -> tuple[Finding, ...]:
         """What is known of each metric; each is asked again once an interval. Never waits."""
@@ -90,7 +91,7 @@ class MetricLooks:
         for following in after.values():
             if following.task is None and _due(following, now, interval):
                 self._ask(key, following, now, interval)
-        return tuple(found(one.question.metric, one.course, now, interval) for one in after.values())
+        return tuple(_told(key, one, found(one.question.metric, one.course, now, interval)) for one in after.values())
 
     def forget(self, key: Key) -> None:
         """The rollout is over, or the deployment gone."""
@@ -127,7 +128,7 @@ class MetricLooks:
 
 
 def _kept(
-    before: Mapping[str, _Following], metric: CustomMetric, uri: str | None, values: Mapping[str, str]
+    before: Mapping[str, _Following], metric: CustomMetric, uri: str | None, values: dict[str, str]
 ) -> _Following:
     """A metric that is asked otherwise than before, or of another candidate, begins anew."""
     question = _Question(metric, uri, filled(metric.query, values))
@@ -137,6 +138,16 @@ def _kept(
 
 def _due(following: _Following, now: datetime, interval: float) -> bool:
     return following.asked is None or not timedelta(0) <= now - following.asked < timedelta(seconds=CLOSEST * interval)
+
+
+def _told(key: Key, following: _Following, finding: Finding) -> Finding:
+    """One line a change, with the value: status tells the standing alone."""
+    if finding.standing is not following.standing:
+        following.standing = finding.standing
+        metric = {"metric": finding.metric.name, "dryRun": finding.metric.dry_run}
+        told = {"deployment": str(key), **metric, "standing": str(finding.standing), "why": finding.message}
+        log.info("custom metric", extra=told)
+    return finding
 
 
 def _reading(answer: Answer) -> Reading:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from headgate_operator.core.evidence.custom import CustomMetric, Finding, Standing
+from headgate_operator.api.metrics import CustomMetric
+from headgate_operator.core.evidence.custom import Finding, Standing
 from headgate_operator.feeds.series import Sample
 from headgate_operator.metric_looks import AT_ONCE, AT_ONCE_OF_A_KEY, MetricLooks
 from headgate_operator.ports import Key
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.looptime
 IRIS, ROSE = Key("ml", "iris"), Key("ml", "rose")
 BEGAN = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 VALUES = {"candidate": "bbbb", "stable": "aaaa", "namespace": "ml", "name": "iris"}
-REVENUE = CustomMetric(name="revenue", query="revenue{revision='${candidate}'}", min=1.0, lasting=20.0)
+REVENUE = CustomMetric(name="revenue", query="revenue{revision='${candidate}'}", min=1.0, lasting=timedelta(seconds=20))
 
 
 class FakePrometheus:
@@ -89,6 +91,23 @@ async def test_a_bad_value_counts_after_its_time(lab: Lab) -> None:
     assert seen == [Standing.SUSPECT, Standing.SUSPECT, Standing.BAD, Standing.BAD]
 
 
+async def test_each_change_is_one_line_of_the_log(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lab.look()
+    for _ in range(3):
+        await lab.standing_after(10)
+    lab.prometheus.answer = (Sample({}, 0.5),)
+    for _ in range(3):
+        await lab.standing_after(10)
+    told = [(record.message, vars(record)["standing"], vars(record)["why"]) for record in caplog.records]
+    assert told == [
+        ("custom metric", "Unknown", "revenue: nobody has looked yet"),
+        ("custom metric", "Good", "revenue is 2, and at least 1 is wanted"),
+        ("custom metric", "Suspect", "revenue is 0.5, and at least 1 is wanted; it may be so for 20 s"),
+        ("custom metric", "Bad", "revenue is 0.5, and at least 1 is wanted"),
+    ]
+
+
 async def test_a_prometheus_that_is_in_trouble_is_told_in_its_words(lab: Lab) -> None:
     lab.prometheus.answer = Trouble("http://p does not answer in time")
     lab.look()
@@ -125,7 +144,7 @@ async def test_a_defect_leaves_nothing_unasked_for_ever(lab: Lab, caplog: pytest
     assert await lab.standing_after(2) is Standing.GOOD
 
 
-@pytest.mark.parametrize("change", [{"query": "other"}, {"min": 0.1}, {"lasting": 0.0}])
+@pytest.mark.parametrize("change", [{"query": "other"}, {"min": 0.1}, {"lasting": timedelta(0)}])
 async def test_a_metric_that_was_changed_begins_anew(lab: Lab, change: dict[str, object]) -> None:
     lab.look()
     assert await lab.standing_after(2) is Standing.GOOD

@@ -1,62 +1,34 @@
 """Gates of the user's own: a PromQL query with limits (`spec.analysis.metrics`). No statistics: the query is the claim.
 
 What cannot be judged (no answer, no series, several, NaN) is waited for, and is never good or bad: a monitoring system
-that is down neither promotes nor rolls back. A value is bad once it has been seen out of its limits for `lasting`
-seconds, from the first such look to the last; time in which nobody looked is not held against a version.
+that is down neither promotes nor rolls back. A value is bad once it has been seen out of its limits for as long as
+`for` says, from the first such look to the last; time in which nobody looked is not held against a version.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isfinite
 
+from headgate_operator.api.metrics import CustomMetric, MetricFailure
 from headgate_operator.core.evidence import words
 from headgate_operator.core.evidence.judgement import Judgement, Verdict
 
-VARIABLES = ("candidate", "stable", "namespace", "name")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 LOOKS = 3
 """Intervals that a look may be old, and that may pass between two looks of one run of bad values."""
 
 
-class OnFailure(StrEnum):
-    HOLD = "Hold"
-    ROLLBACK = "Rollback"
+def allows(metric: CustomMetric, number: float) -> bool:
+    return (metric.min is None or number >= metric.min) and (metric.max is None or number <= metric.max)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomMetric:
-    name: str
-    query: str
-    min: float | None = None
-    max: float | None = None
-    lasting: float = 0.0
-    on_failure: OnFailure = OnFailure.HOLD
-    dry_run: bool = False
-
-    def allows(self, number: float) -> bool:
-        return (self.min is None or number >= self.min) and (self.max is None or number <= self.max)
-
-    @property
-    def limits(self) -> str:
-        parts = (
-            f"at least {self.min:g}" if self.min is not None else "",
-            f"at most {self.max:g}" if self.max is not None else "",
-        )
-        return " and ".join(filter(None, parts)) or "anything"
-
-
-def unknown_variables(query: str) -> tuple[str, ...]:
-    return tuple(name for name in _VARIABLE.findall(query) if name not in VARIABLES)
-
-
-def filled(query: str, values: Mapping[str, str]) -> str:
-    """`candidate` and `stable` are revisions, as in the label of the server's metrics. No value needs quoting."""
-    return _VARIABLE.sub(lambda found: values[found[1]], query)
+def _limits(metric: CustomMetric) -> str:
+    low = f"at least {metric.min:g}" if metric.min is not None else ""
+    high = f"at most {metric.max:g}" if metric.max is not None else ""
+    return " and ".join(filter(None, (low, high)))
 
 
 # --- what one look gave ----------------------------------------------------------------------------------------------
@@ -104,7 +76,7 @@ def followed(metric: CustomMetric, course: Course, reading: Reading, at: datetim
     seen = replace(course, reading=reading, at=at)
     if isinstance(reading, NoValue):
         return seen
-    if metric.allows(reading.number):
+    if allows(metric, reading.number):
         return replace(seen, bad_since=None, bad_until=None)
     unbroken = course.bad_until is not None and timedelta(0) <= at - course.bad_until <= _patience(interval)
     return replace(seen, bad_since=course.bad_since if unbroken else at, bad_until=at)
@@ -127,7 +99,7 @@ class Finding:
     def verdict(self) -> Verdict:
         if self.metric.dry_run or self.standing is Standing.GOOD:
             return Verdict.PROMOTE
-        failed = self.standing is Standing.BAD and self.metric.on_failure is OnFailure.ROLLBACK
+        failed = self.standing is Standing.BAD and self.metric.on_failure is MetricFailure.ROLLBACK
         return Verdict.ROLLBACK if failed else Verdict.WAIT
 
     @property
@@ -140,12 +112,12 @@ def found(metric: CustomMetric, course: Course, now: datetime, interval: float) 
         return Finding(metric, Standing.UNKNOWN, f"{metric.name}: {course.reading.why}")
     if course.at is None or not timedelta(0) <= now - course.at <= _patience(interval):
         return Finding(metric, Standing.UNKNOWN, f"{metric.name}: the last value is too old")
-    told = f"{metric.name} is {course.reading.number:.4g}, and {metric.limits} is wanted"
+    told = f"{metric.name} is {course.reading.number:.4g}, and {_limits(metric)} is wanted"
     if course.bad_since is None or course.bad_until is None:
         return Finding(metric, Standing.GOOD, told)
-    lasted = (course.bad_until - course.bad_since).total_seconds()
-    if lasted < metric.lasting:
-        return Finding(metric, Standing.SUSPECT, f"{told}; it may be so for {words.duration(metric.lasting)}")
+    if course.bad_until - course.bad_since < metric.lasting:
+        allowed = words.duration(metric.lasting.total_seconds())
+        return Finding(metric, Standing.SUSPECT, f"{told}; it may be so for {allowed}")
     return Finding(metric, Standing.BAD, told)
 
 
