@@ -145,9 +145,9 @@ async def _of_each(pods: Iterable[Pod], ask: Ask) -> tuple[Pod, ...]:
     return tuple(await asyncio.gather(*map(one, pods)))
 
 
-async def ask_pods(probe: Probe, children: Children, status: Status) -> Children:
-    """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains, and
-    what should serve and is not ready: only the pod itself knows why."""
+async def ask_pods(probe: Probe, children: Children, status: Status, *, compared: frozenset[str]) -> Children:
+    """Only those whose answer matters now: a candidate that is being verified, a previous revision that drains, what
+    should serve and is not ready (only the pod itself knows why), and revisions whose traffic is being compared."""
     candidate = status.candidate.revision if status.candidate is not None else None
     stable = status.stable.revision if status.stable is not None else None
     draining = status.previous.revision if status.previous is not None and status.previous.draining_since else None
@@ -155,11 +155,12 @@ async def ask_pods(probe: Probe, children: Children, status: Status) -> Children
     async def ask(pod: Pod) -> Pod:
         if pod.address is None or pod.terminating:
             return pod
+        readiness, counters = pod.readiness, pod.counters
         if pod.revision == candidate or (pod.revision == stable and not pod.ready):
-            return replace(pod, readiness=await probe.readiness(pod.address))
-        if pod.revision == draining:
-            return replace(pod, counters=await probe.counters(pod.address))
-        return pod
+            readiness = await probe.readiness(pod.address)
+        if pod.revision == draining or (pod.revision in compared and pod.ready):
+            counters = await probe.counters(pod.address)
+        return replace(pod, readiness=readiness, counters=counters)
 
     return replace(children, pods=await _of_each(children.pods, ask))
 

@@ -6,14 +6,16 @@ the few below, named by what the caller does about them. The reconciler and its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.model import Identity, ModelRef
 from headgate_operator.api.status import Status
 from headgate_operator.core.event import Event as Event  # part of this interface
+from headgate_operator.core.evidence.policy import EvidencePolicy
 from headgate_operator.core.observed import (
     Counters,
     Example,
@@ -159,6 +161,32 @@ class Webhooks(Protocol):
     """Webhooks that are asked beside the passes. Never waits: the key is woken when an answer has come."""
 
     def answered(self, key: Key, view: View, status: Status, *, promotion_is_next: bool) -> View: ...
+
+
+class Evidence(Protocol):
+    """What the pods' counters tell of a rollout, interval by interval. In memory: status keeps what another process
+    goes on from."""
+
+    def due(self, key: Key, now: datetime) -> bool:
+        """Whether the pods shall be asked for their counters; `take` is then given the same `now`."""
+        ...
+
+    def take(
+        self,
+        key: Key,
+        rollout_id: int,
+        policy: EvidencePolicy,
+        checkpoint: EvidenceState | None,
+        arms: Mapping[str, str],
+        pods: Iterable[Pod],
+        now: datetime,
+    ) -> EvidenceState:
+        """`arms`: the revision of `stable` and of `candidate`. The state as it was where no interval is over."""
+        ...
+
+    def next(self, key: Key) -> datetime | None: ...
+
+    def forget(self, key: Key) -> None: ...
 
 
 class Events(Protocol):

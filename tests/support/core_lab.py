@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headgate_operator.api.codec import from_json, to_json
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.model import ByAlias, ByVersion
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.spec import ModelSpec, ServingSpec, Spec
-from headgate_operator.api.status import Condition, Status
+from headgate_operator.api.status import Condition, Phase, Status
 from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
+from headgate_operator.core.analysis import evidence_policy
 from headgate_operator.core.command import Command, current_rollout
 from headgate_operator.core.event import Event
-from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, promotion_is_next, proven
+from headgate_operator.core.evidence.engine import begin, update
+from headgate_operator.core.evidence.interval import Arm, Interval
+from headgate_operator.core.evidence.policy import LADDER
+from headgate_operator.core.gates import BEFORE_GOLDEN, held_by, proven
 from headgate_operator.core.observed import (
     Children,
     Counters,
@@ -44,6 +50,7 @@ from headgate_operator.core.replies import Reply
 from headgate_operator.core.stored import read_revision
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
+from headgate_operator.core.waiting import promotion_is_next
 from headgate_operator.core.wake import next_wake
 from headgate_operator.core.webhooks import Question, due
 from headgate_operator.ports import Key
@@ -54,6 +61,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAME = "iris"
 UID = "uid-1"
 KEY = Key("default", NAME)
+WIDE = "all"
 IDLE = Counters(in_flight=0, open_connections=0, last_request_age_seconds=None)
 Obj = dict[str, Any]
 
@@ -71,6 +79,8 @@ class Behaviour:
     crash_looping: bool = False
     trouble: Reason | None = None
     counters: Counters | None = IDLE
+    errors: float = 0.0  # share of its requests
+    seconds: float = 0.01  # that a request takes
 
 
 class Lab:
@@ -98,6 +108,9 @@ class Lab:
         self.events: list[Event] = []
         self.writes: list[Write] = []
         self.endpoints_follow = True
+        self.requests = 0.0  # a second, of all clients together
+        self.evidence: EvidenceState | None = None
+        self._looked: tuple[int, datetime, datetime] | None = None  # rollout, first and last look at the traffic
         self.public_endpoints: tuple[Endpoint, ...] = ()
         self.watch: Callable[[Lab], None] = lambda _lab: None
         self._numbers = itertools.count(1)
@@ -177,8 +190,11 @@ class Lab:
 
     def _endpoints_of(self, service: str) -> tuple[Endpoint, ...]:
         found = self.live.get(("Service", service))
-        revision = found["spec"]["selector"].get("headgate.dev/revision") if found else None
-        return tuple(Endpoint(pod=pod.name, ready=pod.ready) for pod in self.pods() if pod.revision == revision)
+        if found is None:
+            return ()
+        revision = found["spec"]["selector"].get("headgate.dev/revision")  # without one: the pods of all
+        chosen = (pod for pod in self.pods() if revision is None or pod.revision == revision)
+        return tuple(Endpoint(pod=pod.name, ready=pod.ready) for pod in chosen)
 
     def children(self) -> Children:
         pods = self.pods()
@@ -222,6 +238,7 @@ class Lab:
             watching_since=self.watching.since(KEY, self.now),
             command=self.command,
             refused=self.refused,
+            evidence=self.evidence,
         )
         return self._with_replies(self._with_golden(view))
 
@@ -230,6 +247,39 @@ class Lab:
         self.asked += [question for question in questions if question not in self.asked]
         answered = [question for question in questions if question.hook.name in self.webhooks]
         return replace(view, replies={(q.id, q.attempt): self.webhooks[q.hook.name] for q in answered})
+
+    # --- traffic ------------------------------------------------------------------------------------------------------
+
+    def _look_at_the_traffic(self) -> None:
+        """What the shell's feed does: an interval whenever one has passed since the last."""
+        candidate, stable, rollout = self.status.candidate, self.status.stable, self.status.rollout
+        if candidate is None or stable is None or rollout is None or rollout.phase is not Phase.CANARY:
+            self.evidence, self._looked = None, None
+            return
+        policy = evidence_policy(self.spec.analysis)
+        if self._looked is None or self._looked[0] != rollout.id:
+            self._looked = (rollout.id, self.now, self.now)
+            self.evidence = self.status.evidence or begin(policy)
+            return
+        _, first, last = self._looked
+        passed = (self.now - last).total_seconds()
+        if passed < policy.interval or self.evidence is None:
+            return
+        self._looked = (rollout.id, first, self.now)
+        interval = Interval(
+            at=self.evidence.seconds + passed,
+            stable=self._arm(stable.version, stable.revision, passed),
+            candidate=self._arm(candidate.version, candidate.revision, passed),
+        )
+        self.evidence = update(policy, self.evidence, interval)
+
+    def _arm(self, version: str, revision: str, passed: float) -> Arm:
+        ready = [endpoint.pod for endpoint in self.public_endpoints if endpoint.ready]
+        share = sum(pod.startswith(revision) for pod in ready) / len(ready) if ready else 0.0
+        requests, how = self.requests * passed * share, self.behaviours.get(version, Behaviour())
+        buckets = [0.0] * (len(LADDER) + 1)
+        buckets[bisect_left(LADDER, how.seconds)] = requests
+        return Arm(requests=requests, errors=requests * how.errors, latency=tuple(buckets))
 
     def _with_golden(self, view: View) -> View:
         candidate = self.status.candidate
@@ -247,6 +297,7 @@ class Lab:
 
     def step(self) -> bool:
         """One pass. Whether anything was written."""
+        self._look_at_the_traffic()
         view = self.view()
         decided = advance(view, self.status)
         if decided != self.status:
@@ -284,6 +335,8 @@ class Lab:
         self.settle()
         while self.now < end:
             wake = next_wake(self.view(), self.status, 300.0)
+            if self.evidence is not None:
+                wake = min(wake, evidence_policy(self.spec.analysis).interval)
             self.now = min(end, self.now + timedelta(seconds=max(0.5, wake)))
             self.settle()
         return self
@@ -292,6 +345,7 @@ class Lab:
         """The operator's process is gone for this long, and another one takes over."""
         self.now += timedelta(**time)
         self.watching = Watching()
+        self.evidence, self._looked = None, None
         return self.settle()
 
     # --- questions ----------------------------------------------------------------------------------------------------
@@ -325,7 +379,9 @@ class Lab:
     def selected(self) -> str | None:
         """The version that the public Service selects."""
         public = self.live.get(("Service", NAME))
-        revision = public["spec"]["selector"]["headgate.dev/revision"] if public else None
+        revision = public["spec"]["selector"].get("headgate.dev/revision", WIDE) if public else None
+        if revision == WIDE:
+            return WIDE
         versions = {revision_of(d): d["metadata"]["labels"]["headgate.dev/model-version"] for d in self._deployments()}
         return versions.get(str(revision))
 

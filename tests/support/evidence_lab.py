@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.core.evidence import engine
 from headgate_operator.core.evidence.interval import Arm, Interval
 from headgate_operator.core.evidence.judgement import Judgement, Verdict
 from headgate_operator.core.evidence.policy import LADDER, EvidencePolicy
-from headgate_operator.core.evidence.state import EvidenceState
 
 ERRORS_ONLY = EvidencePolicy(client_errors=False, max_latency_ratio=None, false_rollback=0.025)
 LATENCY_ONLY = EvidencePolicy(error_rate=False, client_errors=False)

@@ -36,6 +36,8 @@ from headgate_operator.core.observed import (
     Readiness,
 )
 from headgate_operator.counters import read as read_counters
+from headgate_operator.feed import Feed
+from headgate_operator.feeds.engines import TwoArms
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.ports import Key, Result
@@ -238,6 +240,7 @@ class Operated:
                 now=VirtualClock().now,
             ),
             goldens=Goldens(self.probe, wake=lambda _key: self.wake(), clock=asyncio.get_running_loop().time),
+            evidence=Feed(TwoArms()),
             events=self.events,
             interests=self.interests,
             clock=VirtualClock(),

@@ -10,19 +10,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headgate_operator.api.durations import format_duration
 from headgate_operator.api.model import STAGES, ByAlias, ByLatest, ByStage, ByVersion, ModelRef
+from headgate_operator.api.parse_rollout import analysis_to_dict, parse_analysis, parse_rollout, rollout_to_dict
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.spec import (
     DisruptionSpec,
     ModelSpec,
     RegistrySpec,
-    RolloutSpec,
     ServiceSpec,
     ServiceType,
     ServingSpec,
     Spec,
-    Strategy,
 )
 from headgate_operator.api.webhooks import parse_webhooks, webhook_to_dict
 
@@ -44,7 +42,8 @@ def parse_spec(obj: Mapping[str, Any]) -> Spec:
         model=_model(spec.object("model")),
         replicas=1 if replicas is None else replicas,
         serving=_serving(spec.object("serving")),
-        rollout=_rollout(spec.object("rollout")),
+        rollout=parse_rollout(spec.object("rollout")),
+        analysis=parse_analysis(spec.object("analysis")),
         service=_service(spec.object("traffic").object("service")),
         disruption=DisruptionSpec(
             max_unavailable=spec.object("disruption").integer_or_percentage("maxUnavailable", high=1000)
@@ -128,19 +127,6 @@ def _serving(serving: Reader) -> ServingSpec:
     )
 
 
-def _rollout(rollout: Reader) -> RolloutSpec:
-    strategy = rollout.text("strategy")
-    if strategy is not None and strategy not in set(Strategy):
-        raise rollout.error("strategy", f"must be one of {', '.join(Strategy)}")
-    return RolloutSpec(
-        strategy=None if strategy is None else Strategy(strategy),
-        min_duration=rollout.object("blueGreen").duration("minDuration"),
-        progress_deadline=rollout.duration("progressDeadline"),
-        keep_warm=rollout.duration("keepWarm"),
-        history_limit=rollout.integer("historyLimit", low=1, high=100),
-    )
-
-
 def _service(service: Reader) -> ServiceSpec:
     kind = service.text("type")
     if kind is not None and kind not in set(ServiceType):
@@ -174,8 +160,6 @@ def _ref_to_dict(ref: ModelRef) -> dict[str, Any]:
 
 
 def _spec_to_dict(spec: Spec) -> dict[str, Any]:
-    rollout = spec.rollout
-    durations = {"progressDeadline": rollout.progress_deadline, "keepWarm": rollout.keep_warm}
     return _without_empty(
         {
             "model": {
@@ -190,13 +174,10 @@ def _spec_to_dict(spec: Spec) -> dict[str, Any]:
                 "resources": spec.serving.resources,
                 "env": list(spec.serving.env),
             },
-            "rollout": {
-                "strategy": None if rollout.strategy is None else str(rollout.strategy),
-                "blueGreen": {
-                    "minDuration": None if rollout.min_duration is None else format_duration(rollout.min_duration)
-                },
-                **{name: None if value is None else format_duration(value) for name, value in durations.items()},
-                "historyLimit": rollout.history_limit,
+            "rollout": rollout_to_dict(spec.rollout),
+            "analysis": {
+                **analysis_to_dict(spec.analysis),
+                "webhooks": [webhook_to_dict(hook) for hook in spec.webhooks],
             },
             "traffic": {
                 "service": {
@@ -207,7 +188,6 @@ def _spec_to_dict(spec: Spec) -> dict[str, Any]:
                 }
             },
             "disruption": {"maxUnavailable": spec.disruption.max_unavailable},
-            "analysis": {"webhooks": [webhook_to_dict(hook) for hook in spec.webhooks]},
             "paused": spec.paused,
         }
     )

@@ -44,6 +44,12 @@ class Reason(StrEnum):
     WAITING_FOR_MIN_DURATION = "WaitingForMinDuration"
     WAITING_FOR_WEBHOOK = "WaitingForWebhook"
     DRAINING_PREVIOUS = "DrainingPrevious"
+    SCALING = "Scaling"
+    WAITING_FOR_EVIDENCE = "WaitingForEvidence"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    INCONCLUSIVE = "Inconclusive"
+    ANALYSIS_FAILED = "AnalysisFailed"
+    UNACHIEVABLE_WEIGHT = "UnachievableWeight"
     # trouble outside the model: retried, never held against it
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePull"

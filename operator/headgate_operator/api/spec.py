@@ -17,7 +17,35 @@ from headgate_operator.api.webhooks import WebhookSpec
 
 
 class Strategy(StrEnum):
+    CANARY = "Canary"
     BLUE_GREEN = "BlueGreen"
+    ROLLING = "Rolling"
+
+
+class Capacity(StrEnum):
+    SAFE = "Safe"  # the stable version keeps all its pods until the promotion
+    ECONOMICAL = "Economical"  # the total stays near spec.replicas, the stable version keeps at least half
+
+
+class Unachievable(StrEnum):
+    ROUND = "Round"
+    REJECT = "Reject"
+
+
+class Approval(StrEnum):
+    AUTO = "Auto"
+    MANUAL = "Manual"
+
+
+class OnInconclusive(StrEnum):
+    HOLD = "Hold"
+    PROMOTE = "Promote"
+    ROLLBACK = "Rollback"
+
+
+class OnFailure(StrEnum):
+    ROLLBACK = "Rollback"
+    HOLD = "Hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +76,47 @@ class ServingSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A share of the traffic that the candidate gets. A weight of 100 is the switch."""
+
+    weight: int
+    min_duration: timedelta = timedelta(0)
+    approval: Approval = Approval.AUTO  # asked for before the step is entered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutSpec:
     strategy: Strategy | None = None
+    steps: tuple[Step, ...] = ()
     min_duration: timedelta | None = None  # spec.rollout.blueGreen.minDuration
+    approval: Approval | None = None  # spec.rollout.blueGreen.approval
+    max_duration: timedelta | None = None
+    on_inconclusive: OnInconclusive | None = None
+    on_failure: OnFailure | None = None
+    capacity: Capacity | None = None
+    unachievable_weight: Unachievable | None = None
     progress_deadline: timedelta | None = None
     keep_warm: timedelta | None = None
     history_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRateSpec:
+    max_increase: float | None = None
+    min_effect: float | None = None
+    min_ratio: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSpec:
+    error_rate: ErrorRateSpec = ErrorRateSpec()
+    latency_max_ratio: float | None = None
+    interval: timedelta | None = None
+    min_duration: timedelta | None = None
+    min_requests: int | None = None
+    false_rollback: float | None = None
+    false_promote: float | None = None
 
 
 class ServiceType(StrEnum):
@@ -81,6 +144,7 @@ class Spec:
     replicas: int = 1
     serving: ServingSpec = ServingSpec()
     rollout: RolloutSpec = RolloutSpec()
+    analysis: AnalysisSpec = AnalysisSpec()
     service: ServiceSpec = ServiceSpec()  # spec.traffic.service
     disruption: DisruptionSpec = DisruptionSpec()
     webhooks: tuple[WebhookSpec, ...] = ()  # spec.analysis.webhooks
@@ -89,15 +153,24 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """spec.rollout with every default made explicit."""
+    """spec.rollout with every default made explicit. The last step is always the switch (weight 100)."""
 
     strategy: Strategy
+    steps: tuple[Step, ...]
     min_duration: timedelta
+    approval: Approval
+    max_duration: timedelta
+    on_inconclusive: OnInconclusive
+    on_failure: OnFailure
+    capacity: Capacity
+    unachievable_weight: Unachievable
     progress_deadline: timedelta
     keep_warm: timedelta
     history_limit: int
 
 
+SWITCH = Step(weight=100)
+DEFAULT_STEPS = (Step(weight=10), Step(weight=50), SWITCH)
 DEFAULT_PORT = 80
 DEFAULT_MAX_UNAVAILABLE = 1
 
@@ -105,8 +178,19 @@ DEFAULT_MAX_UNAVAILABLE = 1
 def policy_of(spec: RolloutSpec) -> Policy:
     return Policy(
         strategy=spec.strategy or Strategy.BLUE_GREEN,
+        steps=_to_the_switch(spec.steps) or DEFAULT_STEPS,
         min_duration=timedelta(0) if spec.min_duration is None else spec.min_duration,
+        approval=spec.approval or Approval.AUTO,
+        max_duration=timedelta(hours=24) if spec.max_duration is None else spec.max_duration,
+        on_inconclusive=spec.on_inconclusive or OnInconclusive.HOLD,
+        on_failure=spec.on_failure or OnFailure.ROLLBACK,
+        capacity=spec.capacity or Capacity.SAFE,
+        unachievable_weight=spec.unachievable_weight or Unachievable.ROUND,
         progress_deadline=timedelta(minutes=10) if spec.progress_deadline is None else spec.progress_deadline,
         keep_warm=timedelta(minutes=10) if spec.keep_warm is None else spec.keep_warm,
         history_limit=10 if spec.history_limit is None else spec.history_limit,
     )
+
+
+def _to_the_switch(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return steps if not steps or steps[-1].weight == SWITCH.weight else (*steps, SWITCH)

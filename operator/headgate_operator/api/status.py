@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.webhooks import When
@@ -56,7 +57,7 @@ class Stable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """The revision that is being verified. It has no public traffic."""
+    """The revision that is on its way. It has no public traffic until `step` says otherwise."""
 
     revision: str
     version: str
@@ -70,6 +71,12 @@ class Candidate:
     ready_replicas: int = 0
     verified_at: datetime | None = None
     incomplete_since: datetime | None = None  # verified, and scaled to more pods than are ready
+    step: int | None = None  # of policy.steps, counted from 0; None while it is being verified
+    weight: int | None = None  # per cent of the traffic that the step asks for
+    step_started_at: datetime | None = None  # None while pods and endpoints are not yet what the step asks for
+    step_requests: int = 0  # that the candidate had answered when the step began
+    restarts: int = 0  # container restarts when it first got traffic: what comes later counts against it
+    verdict: str | None = None
     blocked_by: Reason | None = None
     waiting_for: str | None = None
 
@@ -90,8 +97,9 @@ class Previous:
 
 
 class Phase(StrEnum):
-    VERIFYING = "Verifying"
-    SWITCHING = "Switching"
+    VERIFYING = "Verifying"  # the candidate has no public traffic
+    CANARY = "Canary"  # stable and candidate share it
+    SWITCHING = "Switching"  # one revision gets all of it, until endpoints show that
 
 
 class RolloutReason(StrEnum):
@@ -118,12 +126,45 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepStatus:
+    weight: int
+    min_duration: str
+    approval: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
     strategy: str
+    steps: tuple[StepStatus, ...] = ()
+    capacity: str | None = None
+    unachievable_weight: str | None = None
+    max_duration: str | None = None
+    on_inconclusive: str | None = None
+    on_failure: str | None = None
     min_duration: str
+    approval: str | None = None
     progress_deadline: str
     keep_warm: str
     history_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalStatus:
+    """A person let the rollout enter a step."""
+
+    step: int
+    by: str
+    at: datetime
+    regardless: bool = False  # also of evidence that is still missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficStatus:
+    """The candidate's share of the traffic in per cent, as decimal text."""
+
+    desired: str
+    achievable: str
+    observed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +182,7 @@ class Rollout:
     outcome: Outcome | None = None  # what will have happened once the switch is seen
     decided_at: datetime | None = None
     message: str | None = None
+    approvals: tuple[ApprovalStatus, ...] = ()
 
 
 class Scope(StrEnum):
@@ -153,6 +195,8 @@ class By(StrEnum):
     PREFLIGHT = "Preflight"
     GUARD = "Guard"
     UNDO = "Undo"
+    ABORT = "Abort"
+    ANALYSIS = "Analysis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +295,8 @@ class Status:
     previous: Previous | None = None
     rollout: Rollout | None = None
     pause: Pause | None = None
+    traffic: TrafficStatus | None = None
+    evidence: EvidenceState | None = None
     hold: Hold | None = None
     restart: Restart | None = None
     retrying: str | None = None  # the revision that a retry set free and that has not started again

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headgate_operator.api.status import Status
-from headgate_operator.core import candidate_rules, command_rules, memory_rules, traffic_rules, webhooks
+from headgate_operator.core import canary_rules, candidate_rules, command_rules, memory_rules, traffic_rules, webhooks
 from headgate_operator.core.summary import summarise
 from headgate_operator.core.view import View
 
@@ -31,10 +31,18 @@ RULES: tuple[Rule, ...] = (
     traffic_rules.end_keep_warm,
     traffic_rules.drain,
     traffic_rules.forget_previous,
+    canary_rules.stop_at_zero,
     candidate_rules.give_up_failed,
+    canary_rules.roll_back_on_evidence,
     candidate_rules.verify,
     candidate_rules.give_up_late,
     candidate_rules.switch,
+    canary_rules.widen,
+    canary_rules.follow_the_steps,
+    canary_rules.reach_step,
+    canary_rules.leave_step,
+    canary_rules.end_inconclusive,
+    canary_rules.checkpoint,
     candidate_rules.start,
 )
 ROUNDS = 40  # far more than any chain of rules; running out is a defect, and must not become a hot loop
@@ -49,7 +57,7 @@ def advance(view: View, status: Status) -> Status:
     for _ in range(ROUNDS):
         following = _first_change(view, decided)
         if following is None:
-            return summarise(view, decided)
+            return summarise(view, canary_rules.with_evidence(view, status, decided))
         decided = following
     raise UndecidedError(f"{view.namespace}/{view.name}: no decision after {ROUNDS} rounds")
 

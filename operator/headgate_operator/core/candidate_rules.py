@@ -20,10 +20,11 @@ from headgate_operator.core.rollouts import (
     begin,
     fail_candidate,
     instantly,
+    make_way,
     promote,
-    start_draining,
     switch_back,
 )
+from headgate_operator.core.sizes import can_return, in_steps, shares_traffic, sizes
 from headgate_operator.core.view import View, outside_trouble
 from headgate_operator.core.wanted import frozen, reason_for, wanted
 
@@ -39,7 +40,7 @@ def keep_clock(view: View, status: Status) -> Status:
     if blocked_by is not candidate.blocked_by:
         candidate = replace(candidate, blocked_by=blocked_by)
         return replace(status, candidate=begin_deadline(view, candidate) if blocked_by is None else candidate)
-    growing = candidate.verified_at is not None and not view.complete(candidate.revision)
+    growing = candidate.verified_at is not None and not view.complete(candidate.revision, sizes(view, status).candidate)
     if growing != (candidate.incomplete_since is not None):
         grown = replace(candidate, incomplete_since=view.now if growing else None)
         return replace(status, candidate=begin_deadline(view, grown) if growing else grown)
@@ -85,6 +86,8 @@ def follow_the_wish(view: View, status: Status) -> Status:
     goal = wanted(view, status).goal
     if goal is not None and goal.hash == candidate.revision:
         return status
+    if shares_traffic(status) and not can_return(view, status):
+        return status
     if goal is None or (status.stable is not None and goal.hash == status.stable.revision):
         return abandon(view, status, Outcome.CANCELLED, "the reference no longer asks for it")
     return abandon(view, status, Outcome.SUPERSEDED, f"version {goal.identity.version} is wanted instead")
@@ -125,7 +128,9 @@ def verify(view: View, status: Status) -> Status:
             return status
         digest = digests_of(view, candidate)[0]
         return replace(status, candidate=replace(candidate, verified_at=view.now, digest=digest))
-    if view.ready_pods(candidate.revision) >= min(view.spec.replicas, candidate.ready_replicas):
+    if shares_traffic(status):  # what its pods do now counts as evidence, not against the verification
+        return status
+    if view.ready_pods(candidate.revision) >= min(sizes(view, status).candidate, candidate.ready_replicas):
         return status
     return replace(status, candidate=begin_deadline(view, replace(candidate, verified_at=None)))
 
@@ -136,8 +141,11 @@ def give_up_late(view: View, status: Status) -> Status:
 
 
 def _give_up(view: View, status: Status, judge: Callable[[View, Candidate], Verdict | None]) -> Status:
-    candidate = status.candidate
-    if candidate is None or frozen(view, status) or view.spec.replicas == 0 or view.hindered:
+    candidate, shared = status.candidate, shares_traffic(status)
+    if candidate is None or view.spec.replicas == 0 or view.hindered:
+        return status
+    # A pause holds back what is new; it never keeps a version that fails in the traffic.
+    if not can_return(view, status) if shared else frozen(view, status):
         return status
     verdict = judge(view, candidate)
     return status if verdict is None else fail_candidate(view, status, candidate, verdict)
@@ -145,13 +153,9 @@ def _give_up(view: View, status: Status, judge: Callable[[View, Candidate], Verd
 
 def switch(view: View, status: Status) -> Status:
     candidate = status.candidate
-    if candidate is None or held_by(READY_TO_SWITCH, view, status, candidate) is not None:
+    if candidate is None or in_steps(status) or held_by(READY_TO_SWITCH, view, status, candidate) is not None:
         return status
-    if status.previous is None:
-        return promote(view, status, candidate)
-    if status.previous.draining_since is None:  # keepWarm ends early: two warm versions beside a third are too many
-        return start_draining(view, status, status.previous)
-    return status
+    return promote(view, status, candidate) if status.previous is None else make_way(view, status)
 
 
 def start(view: View, status: Status) -> Status:

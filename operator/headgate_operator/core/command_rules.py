@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from headgate_operator.api.errors import SpecError
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.status import Answer, LastCommand, Pause, Status
+from headgate_operator.core.canary_commands import abort, promote
 from headgate_operator.core.command import Command, Malformed, RefusedCommandError, outdated
 from headgate_operator.core.quarantine import release
 from headgate_operator.core.restarting import next_restart
@@ -129,7 +130,9 @@ def _when(view: View, status: Status) -> str:
 
 
 VERBS: dict[str, Verb] = {
+    "abort": Verb(abort),
     "pause": Verb(_pause),
+    "promote": Verb(promote, frozenset({"full"})),
     "restart": Verb(_restart, frozenset({"updateImage"})),
     "resume": Verb(_resume),
     "retry": Verb(_retry),

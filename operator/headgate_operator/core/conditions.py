@@ -12,9 +12,9 @@ from datetime import datetime
 
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.status import By, Condition, Phase, Status, Truth
-from headgate_operator.core.gates import SWITCH, VERIFY, held_by
 from headgate_operator.core.observed import Resolved, Unresolved
 from headgate_operator.core.view import Trouble, View, outside_trouble, pods_say
+from headgate_operator.core.waiting import waits_for
 from headgate_operator.core.wanted import Wanted, paused_by, wanted
 
 
@@ -36,6 +36,7 @@ class Situation:
 
 
 Check = Callable[[Situation], Said | None]
+NOBODY = "none"
 
 
 def yes(reason: Reason, message: str) -> Said:
@@ -241,16 +242,19 @@ def model_resolved(now: Situation) -> Said:
     return yes(Reason.RESOLVED, f"{requested} is version {answer.identity.version}")
 
 
+def _target(now: Situation) -> str:
+    return now.status.stable.version if now.status.stable else NOBODY
+
+
 def under_way(now: Situation) -> Said | None:
     status, view = now.status, now.view
     if status.rollout is None:
         return None
     if status.rollout.phase is Phase.SWITCHING:
-        return yes(Reason.SWITCHING, f"traffic moves to version {status.rollout.to}")
+        return yes(Reason.SWITCHING, f"traffic moves to version {_target(now)}")
     if status.candidate is None:
         return None
-    gates = VERIFY if status.candidate.verified_at is None else SWITCH
-    held = held_by(gates, view, status, status.candidate)
+    held = waits_for(view, status)
     if held is None:
         return yes(Reason.ROLLING_OUT, f"version {status.candidate.version} is verified")
     return yes(held.reason, f"version {status.candidate.version}: {held.message}")
@@ -270,9 +274,11 @@ def reconciling(now: Situation) -> Said:
     rollout, candidate = now.status.rollout, now.status.candidate
     if now.trouble is None and rollout is not None and not now.view.hindered:
         if rollout.phase is Phase.SWITCHING:
-            return yes(Reason.SWITCHING, f"traffic moves to version {rollout.to}")
+            return yes(Reason.SWITCHING, f"traffic moves to version {_target(now)}")
         if candidate is not None and candidate.verified_at is None:
             return yes(Reason.ROLLING_OUT, f"version {candidate.version} is brought up")
+        if candidate is not None and candidate.step is not None and candidate.step_started_at is None:
+            return yes(Reason.SCALING, f"version {candidate.version} is brought to its step's size")
     return no(Reason.NOTHING_TO_DO, "the present generation has been acted on")
 
 

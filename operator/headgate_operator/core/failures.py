@@ -68,6 +68,18 @@ def crashes(view: View, candidate: Candidate) -> Verdict | None:
     return None
 
 
+RESTARTS_UNDER_TRAFFIC = 2
+
+
+def restarts_under_traffic(view: View, candidate: Candidate) -> Verdict | None:
+    """A crash erases the very counters that would tell of it."""
+    restarts = view.restarts(candidate.revision) - candidate.restarts
+    if candidate.step is None or restarts < RESTARTS_UNDER_TRAFFIC:
+        return None
+    message = f"{restarts} container restarts of one pod since it got traffic"
+    return Verdict(scope=Scope.REVISION, by=By.LOAD, gate="Restarts", message=message)
+
+
 def deadline_runs(candidate: Candidate) -> bool:
     """Until it is verified, and again while pods that scaling has added keep a verified one from its turn."""
     waiting = candidate.verified_at is None or candidate.incomplete_since is not None
@@ -91,7 +103,7 @@ def _last_word(view: View, candidate: Candidate) -> str:
     return ""
 
 
-CHECKS: tuple[Check, ...] = (permanent_reason, digest_disagreement, golden_failure, crashes)
+CHECKS: tuple[Check, ...] = (permanent_reason, digest_disagreement, golden_failure, crashes, restarts_under_traffic)
 
 
 def failure(view: View, candidate: Candidate) -> Verdict | None:

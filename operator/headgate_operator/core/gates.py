@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 
 from headgate_operator.api.durations import format_time
 from headgate_operator.api.reasons import Reason
-from headgate_operator.api.status import Candidate, Status
+from headgate_operator.api.spec import Approval, Strategy
+from headgate_operator.api.status import ApprovalStatus, Candidate, RolloutReason, Status
 from headgate_operator.core.failures import digests_of
 from headgate_operator.core.observed import GoldenPassed, GoldenUnknown, PodReady
+from headgate_operator.core.sizes import sizes
 from headgate_operator.core.view import Trouble, View, pods_say
 from headgate_operator.core.wanted import frozen, paused_by
 from headgate_operator.core.webhooks import webhooks_approve
@@ -19,10 +21,11 @@ from headgate_operator.core.webhooks import webhooks_approve
 Gate = Callable[[View, Status, Candidate], Trouble | None]
 
 
-def pods_ready(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
-    if view.complete(candidate.revision):
+def pods_ready(view: View, status: Status, candidate: Candidate) -> Trouble | None:
+    wanted = sizes(view, status).candidate
+    if view.complete(candidate.revision, wanted):
         return None
-    ready = f"{view.ready_pods(candidate.revision)} of {view.spec.replicas} pods are ready"
+    ready = f"{view.ready_pods(candidate.revision)} of {wanted} pods are ready"
     why = pods_say(view, candidate.revision)
     return Trouble(Reason.VERIFYING, f"{ready} ({why})" if why else ready)
 
@@ -89,9 +92,31 @@ def verified(view: View, status: Status, candidate: Candidate) -> Trouble | None
     return None if candidate.verified_at is not None else Trouble(Reason.VERIFYING, "being verified")
 
 
-def min_duration_passed(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
+def approval_of(status: Status, step: int) -> ApprovalStatus | None:
+    """A person's word on entering that step of this rollout."""
+    rollout = status.rollout
+    return next((given for given in rollout.approvals if given.step == step), None) if rollout else None
+
+
+def forced(status: Status, step: int) -> bool:
+    given = approval_of(status, step)
+    return given is not None and given.regardless
+
+
+def switch_approved(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
+    """Nobody is asked before the first version, nor by who undoes something."""
+    rollout = status.rollout
+    asked = view.policy.strategy is Strategy.BLUE_GREEN and view.policy.approval is Approval.MANUAL
+    if not asked or status.stable is None or rollout is None or rollout.reason is RolloutReason.UNDO:
+        return None
+    if approval_of(status, 0) is not None:
+        return None
+    return Trouble(Reason.WAITING_FOR_APPROVAL, "the switch wants an approval: headgate promote")
+
+
+def min_duration_passed(view: View, status: Status, candidate: Candidate) -> Trouble | None:
     due = (candidate.verified_at or view.now) + view.policy.min_duration
-    if view.now >= due:
+    if view.now >= due or forced(status, 0):
         return None
     return Trouble(Reason.WAITING_FOR_MIN_DURATION, f"the switch is due at {format_time(due)}")
 
@@ -107,16 +132,12 @@ def previous_gone(view: View, status: Status, candidate: Candidate) -> Trouble |
 BEFORE_GOLDEN: tuple[Gate, ...] = (scaled_up, pods_ready, pods_serve_this_revision, digests_agree, in_preview)
 VERIFY: tuple[Gate, ...] = (*BEFORE_GOLDEN, golden_passed)
 # Pods that scaling has added since the verification show here that they serve the same files.
-BEFORE_WEBHOOKS: tuple[Gate, ...] = (verified, *BEFORE_GOLDEN, not_paused, unhindered, min_duration_passed)
+BEFORE_WEBHOOKS: tuple[Gate, ...] = (
+    verified, *BEFORE_GOLDEN, not_paused, unhindered, min_duration_passed, switch_approved,
+)  # fmt: skip
 READY_TO_SWITCH: tuple[Gate, ...] = (*BEFORE_WEBHOOKS, webhooks_approve)
 SWITCH: tuple[Gate, ...] = (*READY_TO_SWITCH, previous_gone)
 
 
 def held_by(gates: Iterable[Gate], view: View, status: Status, candidate: Candidate) -> Trouble | None:
     return next(filter(None, (gate(view, status, candidate) for gate in gates)), None)
-
-
-def promotion_is_next(view: View, status: Status) -> bool:
-    """Nothing but the word of webhooks is missing for the switch."""
-    candidate = status.candidate
-    return candidate is not None and held_by(BEFORE_WEBHOOKS, view, status, candidate) is None

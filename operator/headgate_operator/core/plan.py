@@ -16,6 +16,7 @@ from headgate_operator.api.spec import ServiceType
 from headgate_operator.api.status import Status
 from headgate_operator.core.drift import covers, drifted, owned
 from headgate_operator.core.render import Obj, never_served, preview_name, public_revision, render, service_labels
+from headgate_operator.core.sizes import shares_traffic
 from headgate_operator.core.view import View
 
 
@@ -155,7 +156,9 @@ def _serves(view: View, status: Status, obj: Mapping[str, Any]) -> bool:
         return False
     if view.spec.replicas == 0 and obj.get("spec", {}).get("replicas") == 0 and status.stable is not None:
         return False
-    return view.publicly_selected(revision) or view.has_public_endpoints(revision)
+    if shares_traffic(status) and status.candidate is not None and status.candidate.revision == revision:
+        return not obj.get("spec", {}).get("replicas")  # fewer pods, by a smaller weight or size; never none
+    return view.reached(revision)
 
 
 def _superfluous(view: View, status: Status, live: Live, kept: set[tuple[str, str]]) -> Iterable[Write]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from headgate_operator import contract
 from headgate_operator.api.spec import DEFAULT_MAX_UNAVAILABLE, DEFAULT_PORT, ServiceType
-from headgate_operator.api.status import Candidate, Outcome, Previous, Stable, Status
+from headgate_operator.api.status import Candidate, Outcome, Phase, Previous, Stable, Status
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
+from headgate_operator.core.sizes import shares_traffic, sizes
 from headgate_operator.core.stored import revision_data
 from headgate_operator.core.summary import NO_REVISION
 from headgate_operator.core.template import labels_of
@@ -54,21 +55,13 @@ def roles_of(view: View, status: Status) -> list[Role]:
 
 
 def _sizes(view: View, status: Status) -> Iterable[tuple[Stable | Candidate | Previous, int]]:
+    wanted = sizes(view, status)
     if status.stable is not None:
-        yield status.stable, view.spec.replicas
+        yield status.stable, wanted.stable
     if status.candidate is not None:
-        yield status.candidate, view.spec.replicas
+        yield status.candidate, wanted.candidate
     if status.previous is not None:
-        yield status.previous, _previous_size(view, status.previous)
-
-
-def _previous_size(view: View, previous: Previous) -> int:
-    """Warm, it follows spec.replicas: going back must never mean fewer pods. Draining, it does not grow any more."""
-    if previous.drained:
-        return 0
-    if previous.draining_since is not None:
-        return min(previous.replicas, view.spec.replicas)
-    return view.spec.replicas
+        yield status.previous, wanted.previous
 
 
 def controller_revision(view: View, revision: Revision) -> Obj:
@@ -120,9 +113,12 @@ def public_service(view: View, status: Status) -> Obj:
     )
 
 
-def public_revision(view: View, status: Status) -> str:
-    """What the public Service shall select at this moment: stable, unless that would cut off what still answers."""
+def public_revision(view: View, status: Status) -> str | None:
+    """What the public Service shall select at this moment: None = the pods of every revision. Else stable, unless that
+    would cut off what still answers."""
     target = status.stable.revision if status.stable else NO_REVISION
+    if _may_be_wide(view, status) or (_returning(view, status) and view.ready_pods(target) == 0):
+        return None
     live = view.children.public.revision if view.children.public else None
     if live is None or live == target or (status.candidate is not None and live == status.candidate.revision):
         return target
@@ -131,10 +127,28 @@ def public_revision(view: View, status: Status) -> str:
     return live if view.ready_pods(live) > 0 and view.ready_pods(target) == 0 else target
 
 
+def _may_be_wide(view: View, status: Status) -> bool:
+    """Only while exactly the two revisions that share the traffic have pods: a wide selector reaches them all."""
+    stable, candidate = status.stable, status.candidate
+    if stable is None or candidate is None or candidate.step is None or not shares_traffic(status):
+        return False
+    with_pods = {pod.revision for pod in view.children.pods if not pod.terminating}
+    return view.spec.replicas > 0 and with_pods <= {stable.revision, candidate.revision}
+
+
+def _returning(view: View, status: Status) -> bool:
+    """A candidate is being taken out of the traffic, and its pods still have it."""
+    rollout = status.rollout
+    if rollout is None or rollout.phase is not Phase.SWITCHING or not view.wide or view.spec.replicas == 0:
+        return False
+    return view.ready_pods(rollout.to_revision) > 0
+
+
 def disruption_budget(view: View, status: Status) -> list[Obj]:
     """One, over the pods that have the traffic: an eviction fails for good where two speak of one pod. So it follows
-    the public Service, and there is none before anything serves."""
-    revision = public_revision(view, status)
+    the public Service, stays with stable while a candidate shares it, and there is none before anything serves."""
+    selected = public_revision(view, status)
+    revision = selected or (status.stable.revision if status.stable else NO_REVISION)
     if revision == NO_REVISION:
         return []
     asked = view.spec.disruption.max_unavailable
@@ -185,8 +199,9 @@ def preview_name(name: str) -> str:
     return f"{name}-candidate"
 
 
-def selector(name: str, revision: str) -> dict[str, str]:
-    return {contract.LABEL_DEPLOYMENT: name, contract.LABEL_REVISION: revision}
+def selector(name: str, revision: str | None) -> dict[str, str]:
+    narrow = {} if revision is None else {contract.LABEL_REVISION: revision}
+    return {contract.LABEL_DEPLOYMENT: name, **narrow}
 
 
 def _service(
@@ -195,7 +210,7 @@ def _service(
     name: str,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
-    revision: str,
+    revision: str | None,
     port: int,
     kind: ServiceType = ServiceType.CLUSTER_IP,
 ) -> Obj:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from headgate_operator.api.durations import format_duration
-from headgate_operator.api.spec import Policy
+from headgate_operator.api.spec import Policy, Step, Strategy
 from headgate_operator.api.status import (
     Candidate,
     HistoryEntry,
@@ -21,10 +21,12 @@ from headgate_operator.api.status import (
     RolloutReason,
     Stable,
     Status,
+    StepStatus,
 )
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.quarantine import Verdict, is_rejected, reject
 from headgate_operator.core.revision import Revision
+from headgate_operator.core.sizes import returns_with, sizes
 from headgate_operator.core.view import View
 
 
@@ -33,13 +35,31 @@ def child_name(name: str, revision: str) -> str:
 
 
 def policy_status(policy: Policy) -> PolicyStatus:
+    canary = policy.strategy is Strategy.CANARY
     return PolicyStatus(
         strategy=str(policy.strategy),
+        steps=tuple(map(_step_status, policy.steps)) if canary else (),
+        capacity=str(policy.capacity) if canary else None,
+        unachievable_weight=str(policy.unachievable_weight) if canary else None,
+        max_duration=format_duration(policy.max_duration) if canary else None,
+        on_inconclusive=str(policy.on_inconclusive) if canary else None,
+        on_failure=str(policy.on_failure) if canary else None,
         min_duration=format_duration(policy.min_duration),
         progress_deadline=format_duration(policy.progress_deadline),
         keep_warm=format_duration(policy.keep_warm),
         history_limit=policy.history_limit,
     )
+
+
+def _step_status(step: Step) -> StepStatus:
+    return StepStatus(weight=step.weight, min_duration=format_duration(step.min_duration), approval=str(step.approval))
+
+
+def strategy_for(view: View, status: Status, reason: RolloutReason) -> Strategy:
+    """A first version has nobody to share the traffic with, and who undoes something wants it back at once."""
+    if status.stable is None or reason is RolloutReason.UNDO:
+        return Strategy.BLUE_GREEN
+    return view.policy.strategy
 
 
 def begin(view: View, status: Status, goal: Revision, reason: RolloutReason) -> Status:
@@ -61,7 +81,7 @@ def begin(view: View, status: Status, goal: Revision, reason: RolloutReason) -> 
         rollout=Rollout(
             id=current_rollout(status) + 1,
             started_at=view.now,
-            strategy=str(view.policy.strategy),
+            strategy=str(strategy_for(view, status, reason)),
             reason=reason,
             phase=Phase.VERIFYING,
             policy=policy_status(view.policy),
@@ -91,12 +111,37 @@ def end(status: Status, outcome: Outcome, now: datetime, limit: int, message: st
         at=now,
         message=(message or rollout.message or None),
     )
-    return replace(status, rollout=None, history=(*status.history, entry)[-limit:])
+    history = (*status.history, entry)[-limit:]
+    return replace(status, rollout=None, history=history, traffic=None, evidence=None)
 
 
 def abandon(view: View, status: Status, outcome: Outcome, message: str) -> Status:
-    """The candidate is given up without a word against it. Its pods have no traffic: they simply go."""
-    return end(replace(status, candidate=None), outcome, view.now, view.policy.history_limit, message)
+    """The candidate is given up without a word against it. Pods that have no traffic simply go; those that share it are
+    taken out of it first, and the rollout ends when endpoints show that."""
+    rollout = status.rollout
+    without = replace(status, candidate=None, traffic=None)
+    if rollout is None or rollout.phase is not Phase.CANARY:
+        return end(without, outcome, view.now, view.policy.history_limit, message)
+    back = replace(rollout, phase=Phase.SWITCHING, outcome=outcome, decided_at=view.now, message=message[:512])
+    return replace(without, rollout=back)
+
+
+def back_to_verifying(view: View, status: Status, candidate: Candidate) -> Status:
+    """Out of the traffic, and not given up: it has to show everything again."""
+    assert status.rollout is not None  # noqa: S101
+    anew = replace(
+        candidate, verified_at=None, step=None, weight=None, step_started_at=None, deadline_from=view.now,
+        watched_seconds=0, incomplete_since=None,
+    )  # fmt: skip
+    rollout = replace(status.rollout, phase=Phase.VERIFYING)
+    return replace(status, candidate=anew, rollout=rollout, traffic=None, evidence=None)
+
+
+def make_way(view: View, status: Status) -> Status:
+    """keepWarm ends early: two warm versions beside a third are too many."""
+    if status.previous is None or status.previous.draining_since is not None:
+        return status
+    return start_draining(view, status, status.previous)
 
 
 def fail_candidate(view: View, status: Status, candidate: Candidate, verdict: Verdict) -> Status:
@@ -111,7 +156,7 @@ def promote(view: View, status: Status, candidate: Candidate) -> Status:
     return replace(
         status,
         stable=_as_stable(candidate, view),
-        previous=_as_previous(status.stable, view) if status.stable else None,
+        previous=_as_previous(status.stable, view, sizes(view, status).stable) if status.stable else None,
         candidate=None,
         rollout=replace(_switching(view, status), phase=Phase.SWITCHING, outcome=Outcome.PROMOTED, decided_at=view.now),
     )
@@ -146,7 +191,7 @@ def switch_back(
     return replace(
         status,
         stable=_as_stable(previous, view),
-        previous=_as_previous(stable, view),
+        previous=_as_previous(stable, view, view.spec.replicas),
         rollout=replace(rollout, phase=Phase.SWITCHING, outcome=outcome, decided_at=view.now, message=message[:512]),
     )
 
@@ -178,14 +223,16 @@ def _as_stable(role: Candidate | Previous, view: View) -> Stable:
     )
 
 
-def _as_previous(stable: Stable, view: View) -> Previous:
+def _as_previous(stable: Stable, view: View, replicas: int) -> Previous:
+    """`replicas`: those it has now. Without any there is nothing to keep warm, and nothing to go back to."""
     return Previous(
         revision=stable.revision,
         version=stable.version,
         identity=stable.identity,
         deployment=stable.deployment,
         digest=stable.digest,
-        replicas=view.spec.replicas,
+        replicas=replicas,
+        drained=replicas == 0 and view.spec.replicas > 0,
     )
 
 
@@ -207,4 +254,4 @@ def instantly(view: View, status: Status) -> Previous | None:
     previous = returnable(status, status.previous)
     if previous is None or view.spec.replicas == 0:
         return None
-    return previous if view.ready_pods(previous.revision) >= view.spec.replicas else None
+    return previous if view.ready_pods(previous.revision) >= returns_with(view, previous) else None

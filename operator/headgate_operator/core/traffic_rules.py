@@ -142,7 +142,7 @@ def drain(view: View, status: Status) -> Status:
 
 
 def _has_traffic(view: View, previous: Previous) -> bool:
-    return view.publicly_selected(previous.revision) or view.has_public_endpoints(previous.revision)
+    return view.reached(previous.revision)
 
 
 def _idle(pod: Pod) -> bool:

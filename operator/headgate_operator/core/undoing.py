@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate_operator.api.status import By, Hold, Outcome, RolloutReason, Scope, Stable, Status
+from headgate_operator.core.canary_commands import refuse_where_nobody_takes_over
 from headgate_operator.core.command import Command, RefusedCommandError
 from headgate_operator.core.quarantine import Verdict, entry_for, reject
 from headgate_operator.core.revision import Revision
@@ -23,6 +24,7 @@ def undone_by(command: Command) -> Verdict:
 
 def undo(view: View, status: Status, verdict: Verdict) -> Done:
     candidate, stable = status.candidate, status.stable
+    refuse_where_nobody_takes_over(view, status)
     if candidate is not None:
         failed = fail_candidate(view, status, candidate, verdict)
         serving = f"version {stable.version} keeps serving" if stable else "nothing served yet"
@@ -43,6 +45,7 @@ def undo_to(view: View, status: Status, verdict: Verdict, version: str) -> Done:
         raise RefusedCommandError("there is nothing to undo: no version has been deployed yet")
     if candidate is not None and candidate.version == version != stable.version:
         raise RefusedCommandError(f"version {version} is on its way already")
+    refuse_where_nobody_takes_over(view, status)
     if candidate is not None:
         status = fail_candidate(view, status, candidate, verdict)
     if stable.version == version:

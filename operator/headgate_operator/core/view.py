@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Policy, Spec, policy_of
 from headgate_operator.core.command import Command, Malformed
@@ -42,6 +43,7 @@ class View:
     refused: Refusal | None = None
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
     replies: Mapping[tuple[str, int], Reply] = field(default_factory=dict)  # of webhooks, by question and attempt
+    evidence: EvidenceState | None = None  # with what this process has seen since the status was written
 
     def watched(self, since: datetime) -> timedelta:
         """How much of the time since then this process has really watched: what nobody saw proves nothing."""
@@ -71,9 +73,9 @@ class View:
         """Of the pod that has most: a node that restarts takes one container of many pods down, and proves nothing."""
         return max((pod.restarts for pod in self.pods(revision)), default=0)
 
-    def complete(self, revision: str) -> bool:
-        """All pods that spec asks for exist and are Ready, by the Deployment's word and by the pods' own."""
-        deployment, pods, wanted = self.deployment(revision), self.pods(revision), self.spec.replicas
+    def complete(self, revision: str, wanted: int) -> bool:
+        """So many pods exist and are Ready, by the Deployment's word and by the pods' own."""
+        deployment, pods = self.deployment(revision), self.pods(revision)
         return (
             deployment is not None
             and deployment.current
@@ -91,8 +93,19 @@ class View:
         names = {pod.name for pod in self.all_pods(revision)}
         return any(endpoint.pod in names for endpoint in self.children.public_endpoints)
 
+    @property
+    def wide(self) -> bool:
+        """The public Service selects the pods of every revision."""
+        return self.children.public is not None and self.children.public.revision is None
+
     def publicly_selected(self, revision: str) -> bool:
         return self.children.public is not None and self.children.public.revision == revision
+
+    def reached(self, revision: str) -> bool:
+        """Whether requests may arrive at its pods, now or when the next of them is ready."""
+        if self.wide and self.pods(revision):
+            return True
+        return self.publicly_selected(revision) or self.has_public_endpoints(revision)
 
     def switched(self, revision: str) -> bool:
         """No other revision is a public endpoint (any more), whether or not this one answers."""

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core import webhooks
+from headgate_operator.core.analysis import least_duration
 from headgate_operator.core.failures import deadline_runs
+from headgate_operator.core.sizes import in_steps
 from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
 from headgate_operator.core.view import View
 from headgate_operator.core.wanted import paused_by
@@ -31,6 +33,8 @@ def _polls(view: View, status: Status) -> list[float]:
     polls = []
     if status.rollout is not None and status.candidate is None:
         polls.append(POLL)
+    if status.candidate is not None and status.candidate.step is not None and status.candidate.step_started_at is None:
+        polls.append(POLL)
     if status.candidate is not None and status.candidate.verified_at is None:
         polls.append(POLL if status.candidate.blocked_by is None else BLOCKED_POLL)
     if status.candidate is not None and status.candidate.incomplete_since is not None:
@@ -50,7 +54,7 @@ def _polls(view: View, status: Status) -> list[float]:
 
 def _moments(view: View, status: Status) -> list[datetime]:
     """Points in time at which a decision is due. Those that have passed are held by something else."""
-    moments = [*_candidate_moments(view, status.candidate)] if status.candidate else []
+    moments = [*_candidate_moments(view, status, status.candidate)] if status.candidate else []
     if status.previous is not None:
         if status.previous.warm_until is not None and status.previous.draining_since is None:
             moments.append(status.previous.warm_until)
@@ -66,10 +70,15 @@ def _due(moments: list[datetime], now: datetime) -> list[datetime]:
     return [max(moment, now + timedelta(seconds=POLL)) if moment <= now else moment for moment in moments]
 
 
-def _candidate_moments(view: View, candidate: Candidate) -> list[datetime]:
+def _candidate_moments(view: View, status: Status, candidate: Candidate) -> list[datetime]:
     moments = []
-    if candidate.verified_at is not None:
+    if candidate.verified_at is not None and not in_steps(status):
         moments.append(candidate.verified_at + view.policy.min_duration)
+    if candidate.step is not None and candidate.step_started_at is not None:
+        due = candidate.step_started_at + least_duration(view, status, candidate.step)
+        moments += [
+            moment for moment in (due, candidate.step_started_at + view.policy.max_duration) if moment > view.now
+        ]
     if deadline_runs(candidate):
         left = view.policy.progress_deadline - timedelta(seconds=candidate.watched_seconds)
         moments.append(candidate.deadline_from + left)

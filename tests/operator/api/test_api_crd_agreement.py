@@ -31,7 +31,7 @@ Schema = dict[str, Any]
 def leaves(schema: Schema, path: str = "") -> dict[str, Schema]:
     """Every field of a schema that has no fields of its own."""
     if schema.get("type") == "array":
-        return leaves(schema["items"], path + "[]") if "properties" in schema["items"] else {path: schema}
+        return leaves(schema["items"], path + "[]")
     if "properties" not in schema:
         return {path: schema}
     inner = [leaves(sub, f"{path}.{name}".lstrip(".")) for name, sub in schema["properties"].items()]
@@ -64,15 +64,26 @@ _FULL: dict[str, Any] = {
         "env": [{"name": "A", "value": "b"}],
     },
     "rollout": {
-        "strategy": "BlueGreen",
-        "blueGreen": {"minDuration": "30s"},
+        "strategy": "Canary",
+        "steps": [{"weight": 10, "minDuration": "1m", "approval": "Auto"}, {"weight": 50, "approval": "Manual"}],
+        "blueGreen": {"minDuration": "30s", "approval": "Manual"},
+        "maxDuration": "2h",
+        "onInconclusive": "Rollback",
+        "onFailure": "Hold",
+        "capacity": "Economical",
+        "unachievableWeight": "Reject",
         "progressDeadline": "5m",
         "keepWarm": "1h",
         "historyLimit": 4,
     },
-    "traffic": {"service": {"type": "NodePort", "port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
-    "disruption": {"maxUnavailable": "25%"},
     "analysis": {
+        "errorRate": {"maxIncrease": "0.02", "minEffect": "0.001", "minRatio": "1.5", "max": "0.1"},
+        "latency": {"maxRatio": "1.5"},
+        "interval": "20s",
+        "minDuration": "3m",
+        "minRequests": 100,
+        "falseRollback": "0.02",
+        "falsePromote": "0.01",
         "webhooks": [
             {
                 "name": "bot",
@@ -81,8 +92,10 @@ _FULL: dict[str, Any] = {
                 "timeout": "5s",
                 "secretName": "k",
             }
-        ]
+        ],
     },
+    "traffic": {"service": {"type": "NodePort", "port": 81, "annotations": {"a": "b"}, "labels": {"c": "d"}}},
+    "disruption": {"maxUnavailable": "25%"},
     "paused": True,
 }
 

@@ -79,7 +79,7 @@ def test_a_reference_is_read_told_and_written_again(reference: dict[str, Any], r
         ({"paused": "yes"}, "spec.paused"),
         ({"serving": {"env": [{"name": "HEADGATE_PORT", "value": "1"}]}}, "spec.serving.env[0].name"),
         ({"serving": {"env": {}}}, "spec.serving.env"),
-        ({"rollout": {"strategy": "Canary"}}, "spec.rollout.strategy"),
+        ({"rollout": {"strategy": "AllAtOnce"}}, "spec.rollout.strategy"),
         ({"rollout": {"keepWarm": "ten minutes"}}, "spec.rollout.keepWarm"),
         ({"rollout": {"keepWarm": "-1s"}}, "spec.rollout.keepWarm"),
         ({"rollout": {"historyLimit": 0}}, "spec.rollout.historyLimit"),

@@ -11,8 +11,9 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_lab import Behaviour, Lab, serving
+from core_lab import WIDE, Behaviour, Lab, serving
 from headgate_operator.api.reasons import ConditionType, Reason
+from headgate_operator.api.spec import Capacity, Strategy
 from headgate_operator.api.status import Truth
 from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
@@ -38,6 +39,8 @@ behaviours = st.sampled_from(
         Behaviour(restarts=2),
         Behaviour(counters=BUSY),
         Behaviour(counters=None),
+        Behaviour(errors=0.3),
+        Behaviour(seconds=0.1),
     ]
 )
 Deed = Callable[[Lab], object]
@@ -53,6 +56,10 @@ deeds: st.SearchStrategy[Deed] = st.one_of(
     st.sampled_from([0.5, 3, 11, 70, 700]).map(lambda seconds: lambda lab: lab.wait(seconds)),
     st.sampled_from(["undo", "retry", "pause", "resume", "restart"]).map(lambda verb: lambda lab: lab.order(verb)),
     versions.map(lambda version: lambda lab: lab.order("undo", args={"to": version})),
+    st.sampled_from(["undo", "retry", "promote", "promote", "abort"]).map(lambda verb: lambda lab: lab.order(verb)),
+    st.sampled_from(Strategy).map(lambda strategy: lambda lab: lab.rollout(strategy=strategy)),
+    st.sampled_from(Capacity).map(lambda capacity: lambda lab: lab.rollout(capacity=capacity)),
+    st.sampled_from([0.0, 3.0, 200.0]).map(lambda requests: lambda lab: setattr(lab, "requests", requests)),
     st.booleans().map(lambda paused: lambda lab: lab.edit(paused=paused)),
     st.sampled_from([0, 1, 2, 4]).map(lambda replicas: lambda lab: lab.edit(replicas=replicas)),
     st.sampled_from(["a", "b"]).map(lambda value: lambda lab: lab.env(A=value)),
@@ -78,11 +85,14 @@ class Watch:
         service = lab.live.get(("Service", "iris"))
         if service is None:
             return
-        selected = service["spec"]["selector"]["headgate.dev/revision"]
+        selected = service["spec"]["selector"].get("headgate.dev/revision", WIDE)
+        if selected == WIDE:
+            self.wide(lab)
+            return
         assert selected == "none" or selected in self.stable, "traffic for a revision that was never promoted"
         if selected != self.selected and selected != "none":
             ready = [pod for pod in lab.pods() if pod.revision == selected and pod.ready]
-            before = [pod for pod in lab.pods() if pod.revision == self.selected and pod.ready]
+            before = [pod for pod in lab.pods() if self.selected in {pod.revision, WIDE} and pod.ready]
             assert ready or not before, "traffic was moved away from ready pods to none"
         self.selected = selected
         deployments = {revision_of(obj): obj for (kind, _), obj in lab.live.items() if kind == "Deployment"}
@@ -92,6 +102,18 @@ class Watch:
             assert deployments[selected]["spec"]["replicas"] >= least, "what serves was made smaller than promised"
         self.sizes = {name: obj["spec"]["replicas"] for name, obj in deployments.items()}
         assert len(deployments) <= 4
+
+    def wide(self, lab: Lab) -> None:
+        """The pods of every revision have traffic: those are two at most, one of which was promoted."""
+        candidate = lab.status.candidate.revision if lab.status.candidate else None
+        if self.selected != WIDE:
+            assert lab.status.candidate is not None
+            assert lab.status.candidate.step is not None, "traffic for a candidate whose turn it is not"
+            assert lab.status.candidate.digest is not None, "traffic for a candidate that was never verified"
+            with_pods = {pod.revision for pod in lab.pods()}
+            assert with_pods <= self.stable | {candidate}
+            assert len(with_pods) <= 2, "a wide selector reaches a third revision"
+        self.selected = WIDE
 
 
 def play(history: list[Deed], lab: Lab) -> Lab:
@@ -127,6 +149,7 @@ def test_after_any_history_a_good_new_version_comes_to_serve(history: list[Deed]
     lab.rollout(keep_warm=timedelta(0), min_duration=timedelta(0))
     lab.order("resume")
     lab.settle()
+    lab.rollout(keep_warm=timedelta(0), min_duration=timedelta(0), strategy=Strategy.BLUE_GREEN, capacity=Capacity.SAFE)
     lab.want("9")
     lab.wait(200)
     assert (lab.stable, lab.selected, lab.deployed()) == ("9", "9", {"9": 2})

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from evidence_lab import EVERYTHING, judged, latencies, play
 from headgate_operator.api.codec import from_json, to_json
+from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.core.evidence import engine
 from headgate_operator.core.evidence.interval import Arm, Interval
-from headgate_operator.core.evidence.state import EvidenceState
 
 POLICY = replace(EVERYTHING, max_rate=0.05)
 

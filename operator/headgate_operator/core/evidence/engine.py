@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from headgate_operator.api.evidence import FORMAT, EvidenceState
 from headgate_operator.core.evidence import counts
 from headgate_operator.core.evidence.finding import Names, of_latency, of_share
 from headgate_operator.core.evidence.interval import Interval
@@ -23,7 +24,6 @@ from headgate_operator.core.evidence.policy import (
 )
 from headgate_operator.core.evidence.rows import KEPT, Row, recent, summed
 from headgate_operator.core.evidence.share import Share
-from headgate_operator.core.evidence.state import FORMAT, EvidenceState
 from headgate_operator.core.evidence.terms import terms
 
 NOTED = "_read_as"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import log
 
+from headgate_operator.api.evidence import FORMAT
 from headgate_operator.core.evidence import counts, words
 from headgate_operator.core.evidence.eprocess import HARM, cap
 from headgate_operator.core.evidence.evalue import log_e_value_of_one_arm
 from headgate_operator.core.evidence.interval import Arm
 from headgate_operator.core.evidence.numbers import log_add, log_mean, packed, unpacked
-from headgate_operator.core.evidence.state import FORMAT
 
 NO_EVIDENCE = -1e9
 """ln of what is nothing beside a stake of 1, and yet a number."""

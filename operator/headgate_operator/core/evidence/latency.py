@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
+from headgate_operator.api.evidence import LatencyState
 from headgate_operator.core.evidence.counts import Counts
 from headgate_operator.core.evidence.dispersion import Dispersion
 from headgate_operator.core.evidence.eprocess import HARM, SAFETY, EProcess
@@ -16,7 +17,6 @@ from headgate_operator.core.evidence.evalue import log_e_values
 from headgate_operator.core.evidence.histogram import Histogram
 from headgate_operator.core.evidence.numbers import log_mean
 from headgate_operator.core.evidence.policy import BUCKET_RATIO
-from headgate_operator.core.evidence.state import LatencyState
 from headgate_operator.core.evidence.terms import Terms
 
 QUANTILES = (0.5, 0.9, 0.99)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
+from headgate_operator.api.evidence import ShareState
 from headgate_operator.core.evidence.counts import Counts
 from headgate_operator.core.evidence.dispersion import Dispersion
 from headgate_operator.core.evidence.eprocess import HARM, SAFETY, EProcess
 from headgate_operator.core.evidence.evalue import log_e_value_of_one_arm, log_e_values
 from headgate_operator.core.evidence.numbers import packed, unpacked
-from headgate_operator.core.evidence.state import ShareState
 from headgate_operator.core.evidence.terms import Terms
 
 PRIOR_BAD, PRIOR_TOTAL = 0.5, 50.0

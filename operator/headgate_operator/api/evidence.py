@@ -1,4 +1,4 @@
-"""What a rollout's evidence is kept as: small, and written to status as it is. Numbers are text, see `numbers`."""
+"""What a rollout's evidence is kept as: small, and written to status as it is. Numbers are text: `evidence.numbers`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""What the evidence says of the candidate at this moment, and what the spec asks of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeVar
+
+from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.spec import AnalysisSpec, Strategy
+from headgate_operator.api.status import Candidate, Status
+from headgate_operator.core.evidence import engine
+from headgate_operator.core.evidence.judgement import Judgement
+from headgate_operator.core.evidence.policy import EvidencePolicy
+from headgate_operator.core.sizes import shares_traffic, step_at
+from headgate_operator.core.view import View
+
+T = TypeVar("T")
+CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_INTERVALS = 6
+
+
+def evidence_policy(spec: AnalysisSpec) -> EvidencePolicy:
+    """spec.analysis with every default made explicit."""
+    errors, default = spec.error_rate, EvidencePolicy()
+    return EvidencePolicy(
+        interval=_seconds(spec.interval, default.interval),
+        min_duration=_seconds(spec.min_duration, default.min_duration),
+        min_requests=_said(spec.min_requests, default.min_requests),
+        max_increase=_said(errors.max_increase, default.max_increase),
+        min_effect=_said(errors.min_effect, default.min_effect),
+        min_ratio=_said(errors.min_ratio, default.min_ratio),
+        max_rate=errors.max,
+        max_latency_ratio=_said(spec.latency_max_ratio, default.max_latency_ratio),
+        false_rollback=_said(spec.false_rollback, default.false_rollback),
+        false_promote=_said(spec.false_promote, default.false_promote),
+    )
+
+
+def _said(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _seconds(value: timedelta | None, default: float) -> float:
+    return default if value is None else value.total_seconds()
+
+
+def arms_of(status: Status) -> dict[str, str]:
+    """The revisions that are compared, by their role; empty where nothing is."""
+    stable, candidate, rollout = status.stable, status.candidate, status.rollout
+    if stable is None or candidate is None or rollout is None or rollout.strategy != Strategy.CANARY:
+        return {}
+    return {"stable": stable.revision, "candidate": candidate.revision} if shares_traffic(status) else {}
+
+
+def judged(view: View, status: Status) -> Judgement | None:
+    """None where nothing is judged: before the candidate has traffic, and where the strategy asks for no evidence."""
+    candidate, rollout = status.candidate, status.rollout
+    if candidate is None or rollout is None or not shares_traffic(status) or rollout.strategy != Strategy.CANARY:
+        return None
+    policy = evidence_policy(view.spec.analysis)
+    # How long the step has lasted is a gate of its own, with a time in its message that does not change.
+    return engine.judge(
+        policy,
+        _known(view, status) or engine.begin(policy),
+        seconds_in_step=policy.min_duration,
+        requests_in_step=max(0, requests_of(view, status) - candidate.step_requests),
+        candidate=f"version {candidate.version}",
+        stable=f"version {status.stable.version}" if status.stable else "the stable version",
+    )
+
+
+def requests_of(view: View, status: Status) -> int:
+    """Of the candidate, since it first got traffic."""
+    known = _known(view, status)
+    return 0 if known is None else known.candidate_requests
+
+
+def _known(view: View, status: Status) -> EvidenceState | None:
+    return view.evidence if view.evidence is not None else status.evidence
+
+
+def least_duration(view: View, status: Status, step: int) -> timedelta:
+    if status.rollout is not None and status.rollout.strategy != Strategy.CANARY:
+        return timedelta(0)
+    analysis = timedelta(seconds=evidence_policy(view.spec.analysis).min_duration)
+    return max(analysis, step_at(view, status, step).min_duration)
+
+
+def step_overdue(view: View, status: Status, candidate: Candidate) -> bool:  # noqa: ARG001
+    since = candidate.step_started_at
+    return since is not None and view.now - since >= view.policy.max_duration
+
+
+def checkpoint_due(view: View, kept: EvidenceState, seen: EvidenceState) -> bool:
+    every = CHECKPOINT_INTERVALS * evidence_policy(view.spec.analysis).interval
+    return seen.seconds - kept.seconds >= min(CHECKPOINT_SECONDS, every)

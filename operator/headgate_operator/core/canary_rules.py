@@ -1,0 +1,127 @@
+"""The way of a candidate that shares the traffic: widened, brought from step to step, switched to, or taken out again.
+
+The public Service selects both revisions from `widen` on; what follows changes numbers of pods only. Each step has two
+halves: the pods and endpoints come to be what it asks for, and then it is in force and evidence counts for leaving it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headgate_operator.api.spec import OnFailure, OnInconclusive
+from headgate_operator.api.status import By, Candidate, Phase, Scope, Status
+from headgate_operator.core.analysis import checkpoint_due, judged, requests_of, step_overdue
+from headgate_operator.core.canary_gates import LEAVE_STEP, REACH_STEP, WIDEN
+from headgate_operator.core.evidence.judgement import Verdict as Says
+from headgate_operator.core.gates import held_by
+from headgate_operator.core.quarantine import Verdict
+from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, promote
+from headgate_operator.core.sizes import can_return, in_steps, last_step, shares_traffic, step_at
+from headgate_operator.core.view import View
+
+
+def widen(view: View, status: Status) -> Status:
+    """The first step: from now on the public Service selects every revision's pods, and those are just two."""
+    candidate, rollout = status.candidate, status.rollout
+    if candidate is None or rollout is None or not in_steps(status) or rollout.phase is not Phase.VERIFYING:
+        return status
+    if held_by(WIDEN, view, status, candidate) is not None:
+        return status
+    if status.previous is not None:
+        return make_way(view, status)
+    entered = replace(enter(view, status, candidate, 0), restarts=view.restarts(candidate.revision))
+    return replace(status, candidate=entered, rollout=replace(rollout, phase=Phase.CANARY), evidence=None)
+
+
+def enter(view: View, status: Status, candidate: Candidate, step: int) -> Candidate:
+    return replace(candidate, step=step, weight=step_at(view, status, step).weight, step_started_at=None)
+
+
+def reach_step(view: View, status: Status) -> Status:
+    """The pods are there and have their share: the step is in force, and its time begins."""
+    candidate = _in_traffic(status)
+    if candidate is None or candidate.step is None or candidate.step_started_at is not None:
+        return status
+    if held_by(REACH_STEP, view, status, candidate) is not None:
+        return status
+    begun = replace(candidate, step_started_at=view.now, step_requests=requests_of(view, status))
+    return replace(status, candidate=begun)
+
+
+def leave_step(view: View, status: Status) -> Status:
+    candidate = _in_traffic(status)
+    if candidate is None or candidate.step is None or candidate.step_started_at is None:
+        return status
+    if held_by(LEAVE_STEP, view, status, candidate) is not None:
+        return status
+    if candidate.step >= last_step(view, status):
+        return promote(view, status, candidate)
+    return replace(status, candidate=enter(view, status, candidate, candidate.step + 1))
+
+
+def follow_the_steps(view: View, status: Status) -> Status:
+    """The steps were edited under way: the weight is what the present ones say."""
+    candidate = _in_traffic(status)
+    if candidate is None or candidate.step is None:
+        return status
+    step = min(candidate.step, last_step(view, status))
+    weight = step_at(view, status, step).weight
+    if (step, weight) == (candidate.step, candidate.weight):
+        return status
+    return replace(status, candidate=enter(view, status, candidate, step))
+
+
+def stop_at_zero(view: View, status: Status) -> Status:
+    """spec.replicas is 0: nobody has traffic. Whatever comes after begins with a verified candidate again."""
+    candidate = _in_traffic(status)
+    if candidate is None or view.spec.replicas > 0:
+        return status
+    return back_to_verifying(view, status, candidate)
+
+
+def roll_back_on_evidence(view: View, status: Status) -> Status:
+    candidate = _in_traffic(status)
+    if candidate is None or not can_return(view, status) or view.policy.on_failure is OnFailure.HOLD:
+        return status
+    judgement = judged(view, status)
+    if judgement is None or judgement.verdict is not Says.ROLLBACK:
+        return status
+    verdict = Verdict(scope=Scope.MODEL, by=By.ANALYSIS, gate=judgement.gate, message=judgement.reason)
+    return fail_candidate(view, status, candidate, verdict)
+
+
+def end_inconclusive(view: View, status: Status) -> Status:
+    """The step has had its maxDuration, and the evidence proves neither."""
+    candidate = _in_traffic(status)
+    if candidate is None or not step_overdue(view, status, candidate) or not can_return(view, status):
+        return status
+    if view.policy.on_inconclusive is not OnInconclusive.ROLLBACK:
+        return status  # Hold waits; Promote is for the gates to say
+    judgement = judged(view, status)
+    why = judgement.missing or judgement.reason if judgement else ""
+    message = f"no verdict within maxDuration. {why}".strip()
+    verdict = Verdict(scope=Scope.REVISION, by=By.ANALYSIS, gate="Inconclusive", message=message)
+    return fail_candidate(view, status, candidate, verdict)
+
+
+def checkpoint(view: View, status: Status) -> Status:
+    """Written down now and then, so that the next process loses a minute of evidence at most."""
+    seen, kept = view.evidence, status.evidence
+    if seen is None or not shares_traffic(status):
+        return status
+    if kept is not None and not checkpoint_due(view, kept, seen):
+        return status
+    return replace(status, evidence=seen)
+
+
+def with_evidence(view: View, before: Status, decided: Status) -> Status:
+    """A decision is written together with the evidence it rests on."""
+    if view.evidence is None or not shares_traffic(decided):
+        return decided
+    if (before.candidate, before.rollout) == (decided.candidate, decided.rollout):
+        return decided
+    return replace(decided, evidence=view.evidence)
+
+
+def _in_traffic(status: Status) -> Candidate | None:
+    return status.candidate if shares_traffic(status) else None
