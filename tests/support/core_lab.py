@@ -71,6 +71,7 @@ class Behaviour:
     """How the pods of one model version behave."""
 
     ready: bool = True
+    ready_pods: int = 1000  # the others are not, for as long
     says: Readiness | None = None  # instead of "ready"
     digest: str | None = None
     digest_of_second: str | None = None
@@ -179,7 +180,7 @@ class Lab:
             name=f"{revision}-{number}",
             revision=revision,
             address=PodAddress("127.1.1.1", 8080, 8081),
-            ready=how.ready and how.says is None,
+            ready=how.ready and how.says is None and number < how.ready_pods,
             restarts=how.restarts,
             crash_looping=how.crash_looping,
             trouble=how.trouble,

@@ -18,6 +18,7 @@ from headgate_operator.core.sizes import shares_traffic, sizes
 from headgate_operator.core.stored import revision_data
 from headgate_operator.core.summary import NO_REVISION
 from headgate_operator.core.template import labels_of
+from headgate_operator.core.traffic_rules import BACKSTOP
 from headgate_operator.core.view import View
 from headgate_operator.core.wanted import wished_revisions
 
@@ -120,11 +121,27 @@ def public_revision(view: View, status: Status) -> str | None:
     if _may_be_wide(view, status) or (_returning(view, status) and view.ready_pods(target) == 0):
         return None
     live = view.children.public.revision if view.children.public else None
+    if _lost_pods_since(view, status, target):
+        return live
     if live is None or live == target or (status.candidate is not None and live == status.candidate.revision):
         return target
     if status.stable is None and view.deployment(live) is not None and not never_served(status, live):
         return live  # status has forgotten what serves: a moment without ready pods is no reason to cut it off for good
     return live if view.ready_pods(live) > 0 and view.ready_pods(target) == 0 else target
+
+
+def _lost_pods_since(view: View, status: Status, target: str) -> bool:
+    """Pods died between the decision to promote and its write: what has the traffic keeps it, for as long as a pod may
+    take to be replaced. A switch that is never written would keep out the very version that mends it."""
+    rollout = status.rollout
+    if rollout is None or rollout.outcome is not Outcome.PROMOTED or rollout.decided_at is None:
+        return False
+    public = view.children.public
+    before = status.previous.revision if status.previous else None
+    if public is None or public.revision not in {None, before} or view.now - rollout.decided_at >= BACKSTOP:
+        return False
+    answering = sum(endpoint.ready for endpoint in view.children.public_endpoints)
+    return view.ready_pods(target) < min(view.spec.replicas, answering)
 
 
 def _may_be_wide(view: View, status: Status) -> bool:

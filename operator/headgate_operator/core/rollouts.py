@@ -254,4 +254,7 @@ def instantly(view: View, status: Status) -> Previous | None:
     previous = returnable(status, status.previous)
     if previous is None or view.spec.replicas == 0:
         return None
-    return previous if view.ready_pods(previous.revision) >= returns_with(view, previous) else None
+    ready = view.ready_pods(previous.revision)
+    if ready > 0 and view.reached(previous.revision):  # a switch that has not arrived yet: it has the traffic still
+        return previous
+    return previous if ready >= returns_with(view, previous) else None

@@ -157,7 +157,11 @@ def forget_previous(view: View, status: Status) -> Status:
     """Its Deployment is removed once nothing names it any more. Pods that are ending do not count: they were idle
     before, and one on a dead node ends never, which must not hold up every later rollout."""
     previous = status.previous
-    if previous is None or not previous.drained or view.pods(previous.revision):
+    if previous is None or not previous.drained:
+        return status
+    if view.revision(previous.revision) is None:  # nothing renders it any more: its Deployment is superfluous now
+        return replace(status, previous=None)
+    if view.pods(previous.revision):
         return status
     deployment = view.deployment(previous.revision)
     if deployment is not None and (deployment.wanted > 0 or view.publicly_selected(previous.revision)):

@@ -1,0 +1,73 @@
+"""What happens between a decision and its write: pods die, people order, somebody deletes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from core_lab import WIDE, Lab, serving
+from headgate_operator.api.spec import Step, Strategy
+
+
+def decided(**rollout: object) -> Lab:
+    """The switch to version 2 is decided and not yet written."""
+    lab = serving(**rollout)
+    lab.want("2")
+    while lab.stable != "2":
+        assert lab.step()
+    return lab
+
+
+def test_a_pod_that_dies_before_the_switch_is_written_holds_it_up() -> None:
+    lab = decided()
+    lab.behaves("2", ready_pods=1)
+    lab.settle()
+    assert (lab.stable, lab.selected) == ("2", "1")
+    lab.behaviours.clear()
+    lab.settle()
+    assert lab.selected == "2"
+
+
+def test_a_canary_that_loses_a_pod_before_the_last_switch_keeps_sharing() -> None:
+    lab = serving(replicas=3, strategy=Strategy.CANARY, steps=(Step(weight=10),))
+    lab.want("2")
+    lab.settle()
+    lab.order("promote")
+    while lab.stable != "2":
+        assert lab.step()
+    lab.behaves("2", ready_pods=2)
+    lab.settle()
+    assert lab.selected == WIDE
+    lab.behaviours.clear()
+    lab.settle()
+    assert (lab.selected, lab.deployed()) == ("2", {"1": 3, "2": 3})
+
+
+def test_it_is_not_held_up_for_ever() -> None:
+    lab = decided()
+    lab.behaves("2", ready_pods=1)
+    lab.wait(120)
+    assert lab.selected == "2"
+
+
+def test_an_undo_in_the_middle_of_a_switch_never_moves_the_traffic_to_what_it_rejects() -> None:
+    lab = decided()
+    lab.behaves("1", ready_pods=1)
+    lab.order("undo")
+    seen: set[str | None] = set()
+    lab.watch = lambda lab: seen.add(lab.selected)
+    lab.settle()
+    assert (lab.stable, seen) == ("1", {"1"})
+
+
+def test_a_previous_version_whose_revision_somebody_deleted_does_not_stay_for_ever() -> None:
+    lab = serving(keep_warm=timedelta(seconds=5))
+    first = lab.status.stable
+    assert first is not None
+    lab.want("2")
+    lab.settle()
+    del lab.live["ControllerRevision", f"iris-{first.revision}"]
+    lab.wait(60)
+    assert (lab.deployed(), lab.status.previous) == ({"2": 2}, None)
+    lab.want("3")
+    lab.wait(60)
+    assert lab.stable == "3"
