@@ -22,7 +22,9 @@ from headgate_operator.posting import NotPostedError, Posted
 
 log = logging.getLogger(__name__)
 
-TOLD = frozenset({"RolloutStarted", "Promoted", "RolledBack", "FirstRolloutFailed", "WaitingForApproval"})
+TOLD = frozenset(
+    {"RolloutStarted", "Promoted", "RolledBack", "FirstRolloutFailed", "WaitingForApproval", "Inconclusive"}
+)
 MOST = 1000
 SECONDS = 10.0
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)

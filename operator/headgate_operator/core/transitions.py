@@ -94,7 +94,17 @@ def _conditions(old: Status, new: Status) -> list[Event]:
         if changed:
             bad = after.status is not Truth.TRUE and after.reason not in _NOT_YET
             events.append(Event(str(after.reason), after.message, warning=bad))
-    return [*events, *_trouble(old, new), *_budget(old, new)]
+    return [*events, *_trouble(old, new), *_waits_for_a_person(old, new), *_budget(old, new)]
+
+
+_FOR_A_PERSON = {Reason.WAITING_FOR_APPROVAL, Reason.INCONCLUSIVE}
+
+
+def _waits_for_a_person(old: Status, new: Status) -> list[Event]:
+    before, after = old.condition(ConditionType.PROGRESSING), new.condition(ConditionType.PROGRESSING)
+    if after is None or after.reason not in _FOR_A_PERSON or (before is not None and before.reason is after.reason):
+        return []
+    return [Event(str(after.reason), after.message, warning=after.reason is Reason.INCONCLUSIVE)]
 
 
 def _budget(old: Status, new: Status) -> list[Event]:
