@@ -157,8 +157,22 @@ class Oracle:
 
     def _judge_selector(self, service: Obj) -> None:
         revision = service["spec"]["selector"].get("headgate.dev/revision")
+        if revision is None:
+            self._judge_sharing()
+            return
         if revision != "none" and revision not in self.verified:
             self.violations.append(f"the public Service selects {revision}, which was never verified")
+
+    def _judge_sharing(self) -> None:
+        """A selector without a revision reaches the pods of all: two, and both verified."""
+        pods = self._client.list("Pod", NAMESPACE, {"headgate.dev/deployment": NAME})
+        revisions = {
+            pod["metadata"]["labels"]["headgate.dev/revision"]
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+        if len(revisions) > 2 or not revisions <= self.verified:
+            self.violations.append(f"the public Service selects every pod, of {revisions}; verified: {self.verified}")
 
     def _judge_budget(self, budget: Obj) -> None:
         """An eviction fails for good where two budgets speak of one pod."""
@@ -177,9 +191,9 @@ class Oracle:
                 self.violations.append(f"{what}: the public Service is gone")
             return
         revision = service["spec"]["selector"].get("headgate.dev/revision")
-        labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": str(revision)}
+        labels = {"headgate.dev/deployment": NAME} | ({"headgate.dev/revision": revision} if revision else {})
         ready = sum(is_ready(pod) for pod in self._client.list("Pod", NAMESPACE, labels))
-        if ready >= promise and revision in self.verified and self._routed() >= promise:
+        if ready >= promise and (revision is None or revision in self.verified) and self._routed() >= promise:
             self.established = True
         if not self.established:
             return
@@ -254,7 +268,9 @@ class Operated:
         """What the pods of a revision have not shown of what a verified one must have shown; empty = nothing."""
         labels = {"headgate.dev/deployment": NAME, "headgate.dev/revision": revision}
         pods = [pod for pod in self.client.list("Pod", NAMESPACE, labels) if is_ready(pod)]
-        if len(pods) < self.object()["spec"]["replicas"]:
+        asked = self.object()["spec"]
+        wanted = 1 if asked.get("rollout", {}).get("strategy") in {"Canary", "Rolling"} else asked["replicas"]
+        if len(pods) < wanted:
             return f"only {len(pods)} pods are ready"
         for pod in pods:
             name, ip = pod["metadata"]["name"], pod["status"]["podIP"]

@@ -37,6 +37,13 @@ def no_third_revision(view: View, status: Status, candidate: Candidate) -> Troub
     return Trouble(Reason.DRAINING_PREVIOUS, f"the pods of revision {others[0]} go first")
 
 
+def digest_recorded(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
+    """Pods that start later, perhaps while no operator runs, check their files against it."""
+    if candidate.digest is not None and view.children.digests.get(candidate.revision) == candidate.digest:
+        return None
+    return Trouble(Reason.VERIFYING, "its digest is recorded first")
+
+
 def weight_achievable(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
     if view.policy.unachievable_weight is not Unachievable.REJECT:
         return None
@@ -120,7 +127,8 @@ def webhooks_before_the_last(view: View, status: Status, candidate: Candidate) -
 
 
 WIDEN: tuple[Gate, ...] = (
-    verified, *BEFORE_GOLDEN, not_paused, unhindered, no_third_revision, weight_achievable, approval_given,
+    verified, *BEFORE_GOLDEN, digest_recorded, not_paused, unhindered, no_third_revision, weight_achievable,
+    approval_given,
 )  # fmt: skip
 WIDENED: tuple[Gate, ...] = (*WIDEN, previous_gone)
 REACH_STEP: tuple[Gate, ...] = (scaled_up, pods_ready, endpoints_follow)
