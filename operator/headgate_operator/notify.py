@@ -110,7 +110,7 @@ class Notifier:
             "namespace": meta["namespace"],
             "name": meta["name"],
             "uid": meta["uid"],
-            "model": about["spec"]["model"]["name"],
+            "model": (about["spec"].get("model") or {}).get("name", ""),  # a spec can be anything when it is invalid
         }
 
     async def run(self) -> None:

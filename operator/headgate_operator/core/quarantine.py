@@ -31,8 +31,8 @@ def matches(entry: Rejected, revision: str, identity: str) -> bool:
 
 def entry_for(status: Status, revision: Revision) -> Rejected | None:
     """The newest entry that forbids this revision."""
-    found = [entry for entry in status.rejected if matches(entry, revision.hash, revision.identity_hash)]
-    return found[-1] if found else None
+    name, identity = revision.hash, revision.identity_hash
+    return next((entry for entry in reversed(status.rejected) if matches(entry, name, identity)), None)
 
 
 def is_rejected(status: Status, revision: str, identity: str) -> bool:

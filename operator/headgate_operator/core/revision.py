@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -100,12 +100,22 @@ def make(
     )
 
 
-def find(spec: Spec, identity: Identity, revisions: Iterable[Revision], preferred: Iterable[str]) -> Revision | None:
-    """An existing revision that is what spec and identity ask for; of several the first preferred, then the newest."""
+def find(
+    spec: Spec,
+    identity: Identity,
+    revisions: Iterable[Revision],
+    preferred: Iterable[str],
+    *,
+    sound: Callable[[Revision], bool] = lambda _revision: True,
+) -> Revision | None:
+    """An existing revision that is what spec and identity ask for. Of several rather a sound one; of these the first
+    preferred, then the newest."""
     settings = settings_of(spec)
     asked = identity_hash(identity, spec.model.digest)
     # Settings without an image match any image: the default of the day it was made was fixed in the revision.
     same = [found for found in revisions if found.identity_hash == asked and found.settings == settings]
+    if len(same) > 1:
+        same = [found for found in same if sound(found)] or same
     by_hash = {found.hash: found for found in same}
     chosen = next((by_hash[name] for name in preferred if name in by_hash), None)
     return chosen or max(same, key=lambda found: found.number, default=None)

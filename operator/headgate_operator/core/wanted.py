@@ -48,8 +48,9 @@ def asked_revision(view: View, status: Status) -> Revision | None:
     roles = (status.stable, status.candidate, status.previous)
     preferred = [role.revision for role in roles if role is not None]
     # Of a version and its restarts, one that failed must not stand for those that did not.
-    sound = [revision for revision in view.revisions if entry_for(status, revision) is None]
-    found = find(view.spec, identity, sound, preferred) or find(view.spec, identity, view.revisions, preferred)
+    found = find(
+        view.spec, identity, view.revisions, preferred, sound=lambda revision: entry_for(status, revision) is None
+    )
     return found or new_revision(view, identity)
 
 
