@@ -43,13 +43,21 @@ def digests_of(view: View, candidate: Candidate) -> list[str]:
 def digest_disagreement(view: View, candidate: Candidate) -> Verdict | None:
     revision = view.revision(candidate.revision)
     given = revision.digest if revision else None
-    expected = given or candidate.digest
+    expected = given or candidate.digest or _recorded_before(view, candidate)
     digests = set(digests_of(view, candidate)) | ({expected} if expected else set())
     if len(digests) <= 1:
         return None
     whose = "spec.model.digest and the pods" if given else "the pods"
     message = f"{whose} do not agree on the model's files: {', '.join(sorted(digests))}"
     return Verdict(scope=Scope.MODEL, by=By.PREFLIGHT, gate="DigestMismatch", message=message)
+
+
+def _recorded_before(view: View, candidate: Candidate) -> str | None:
+    """In other pods, with other settings or before a restart, the same version was these files: it still must be."""
+    others = (found for found in view.revisions if found.identity_hash == candidate.identity)
+    recorded = [found for found in others if found.hash in view.children.digests]
+    newest = max(recorded, key=lambda found: found.number, default=None)
+    return None if newest is None else view.children.digests[newest.hash]
 
 
 def golden_failure(view: View, candidate: Candidate) -> Verdict | None:

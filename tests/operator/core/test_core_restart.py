@@ -222,3 +222,22 @@ def test_in_the_middle_of_a_rollout_it_is_refused() -> None:
     lab.behaves("2", says=LOADING)
     restarted(lab.settle())
     assert answer(lab) == ("Refused", "version 2 is on its way: let its rollout end first, or undo it")
+
+
+def test_files_that_were_changed_under_the_same_version_are_not_let_in_by_a_restart() -> None:
+    lab = serving()
+    before = revision(lab)
+    lab.behaves("1", digest="sha256:changed")
+    restarted(lab)
+    lab.wait(5)
+    assert (revision(lab), lab.outcomes[-1]) == (before, "RolledBack")
+    assert lab.quarantine[0][1:] == ("Revision", "Preflight", "DigestMismatch")
+    assert "sha256:changed" in lab.status.rejected[0].message
+
+
+def test_files_that_were_changed_under_the_same_version_are_not_let_in_by_new_settings() -> None:
+    lab = serving()
+    lab.behaves("1", digest="sha256:changed")
+    lab.env(A="b")
+    lab.wait(5)
+    assert lab.said("Ready") == ("False", "RolledBack")
