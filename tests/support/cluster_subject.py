@@ -78,7 +78,7 @@ class Subject:
             "apiVersion": "headgate.dev/v1alpha1",
             "kind": "ModelDeployment",
             "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": usual | spec,
+            "spec": usual | spec | {"rollout": {"strategy": "BlueGreen", **spec.get("rollout", {})}},
         }
 
     def apply(self, **spec: Any) -> None:

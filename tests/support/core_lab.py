@@ -17,7 +17,7 @@ from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.model import ByAlias, ByVersion
 from headgate_operator.api.reasons import ConditionType, Reason
-from headgate_operator.api.spec import ModelSpec, ServingSpec, Spec
+from headgate_operator.api.spec import ModelSpec, RolloutSpec, ServingSpec, Spec, Strategy
 from headgate_operator.api.status import Condition, Phase, Status
 from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
@@ -62,6 +62,8 @@ NAME = "iris"
 UID = "uid-1"
 KEY = Key("default", NAME)
 WIDE = "all"
+AT_ONCE = RolloutSpec(strategy=Strategy.BLUE_GREEN)
+"""Where a test says nothing else: most are about what all strategies have in common."""
 IDLE = Counters(in_flight=0, open_connections=0, last_request_age_seconds=None)
 Obj = dict[str, Any]
 
@@ -86,7 +88,7 @@ class Behaviour:
 
 class Lab:
     def __init__(self, spec: Spec | None = None, *, version: str = "1") -> None:
-        self.spec = spec or Spec(model=ModelSpec(name=MODEL, ref=ByAlias("champion")), replicas=2)
+        self.spec = spec or Spec(model=ModelSpec(name=MODEL, ref=ByAlias("champion")), replicas=2, rollout=AT_ONCE)
         self.answer: Resolution = Resolved(identity(version))
         self.status = Status()
         self.now = START
@@ -396,7 +398,7 @@ class Lab:
 def serving(version: str = "1", *, replicas: int = 2, **rollout: Any) -> Lab:
     """A lab at rest, with `version` established."""
     model = ModelSpec(name=MODEL, ref=ByAlias("champion"))
-    lab = Lab(Spec(model=model, replicas=replicas), version=version).settle()
+    lab = Lab(Spec(model=model, replicas=replicas, rollout=AT_ONCE), version=version).settle()
     assert lab.stable == version
     lab.rollout(**rollout)
     return lab.settle()

@@ -202,6 +202,7 @@ class Subject:
         return f"model-{self.namespace}"
 
     def manifest(self, **spec: Any) -> Obj:
+        spec["rollout"] = {"strategy": "BlueGreen", **spec.get("rollout", {})}
         return {
             "apiVersion": "headgate.dev/v1alpha1",
             "kind": "ModelDeployment",

@@ -410,6 +410,8 @@ class Operated:
 
 
 def model_deployment(**spec: Any) -> Obj:
+    """Switched at once, where a test says nothing else."""
+    spec["rollout"] = {"strategy": "BlueGreen", **spec.get("rollout", {})}
     return {
         "apiVersion": "headgate.dev/v1alpha1",
         "kind": "ModelDeployment",

@@ -177,7 +177,7 @@ DEFAULT_MAX_UNAVAILABLE = 1
 
 def policy_of(spec: RolloutSpec) -> Policy:
     return Policy(
-        strategy=spec.strategy or Strategy.BLUE_GREEN,
+        strategy=spec.strategy or Strategy.CANARY,
         steps=_to_the_switch(spec.steps) or DEFAULT_STEPS,
         min_duration=timedelta(0) if spec.min_duration is None else spec.min_duration,
         approval=spec.approval or Approval.AUTO,

@@ -107,7 +107,7 @@ def test_a_wrong_model_is_refused(api: Wire, ns: Namespace, model: Obj, field: s
     [
         ({"replicas": 1001}, "spec.replicas", "less than or equal to 1000"),
         ({"replicas": -1}, "spec.replicas", "greater than or equal to 0"),
-        ({"rollout": {"strategy": "Rolling"}}, "spec.rollout.strategy", "Unsupported value"),
+        ({"rollout": {"strategy": "AllAtOnce"}}, "spec.rollout.strategy", "Unsupported value"),
         ({"rollout": {"keepWarm": "10"}}, "spec.rollout.keepWarm", "should match"),
         ({"rollout": {"keepWarm": "800h"}}, "spec.rollout.keepWarm", "give a duration from 0s to 720h"),
         ({"rollout": {"progressDeadline": "0s"}}, "spec.rollout.progressDeadline", "give a duration from 1s"),

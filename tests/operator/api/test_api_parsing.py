@@ -30,7 +30,8 @@ def test_the_smallest_object_has_the_defaults_of_production() -> None:
     spec = parsed()
     assert (spec.replicas, spec.paused, spec.model.ref) == (1, False, ByAlias("champion"))
     policy = policy_of(spec.rollout)
-    assert policy.strategy is Strategy.BLUE_GREEN
+    assert policy.strategy is Strategy.CANARY
+    assert [step.weight for step in policy.steps] == [10, 50, 100]
     assert policy.progress_deadline == policy.keep_warm == timedelta(minutes=10)
     assert (policy.min_duration, policy.history_limit) == (timedelta(0), 10)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core_lab import Lab
+from core_lab import AT_ONCE, Lab
 from headgate_operator.api.model import ByLatest, ByStage, ModelRef
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import ModelSpec, Spec
@@ -17,7 +17,7 @@ STAGE, TAGGED = ByStage("Production"), ByLatest((("validation_status", "approved
 
 
 def following(ref: ModelRef) -> Lab:
-    return Lab(Spec(model=ModelSpec(name=MODEL, ref=ref)), version="3").settle()
+    return Lab(Spec(model=ModelSpec(name=MODEL, ref=ref), rollout=AT_ONCE), version="3").settle()
 
 
 @pytest.mark.parametrize(
