@@ -220,8 +220,8 @@ class Subject:
     def kubectl(self, *arguments: str, given: Obj | None = None, code: int = 0) -> str:
         return self.lab.kubectl(f"--namespace={self.namespace}", *arguments, given=given, code=code)
 
-    def headgate(self, verb: str) -> str:
-        return self.lab.headgate(verb, self.name, "-n", self.namespace)
+    def headgate(self, verb: str, *options: str) -> str:
+        return self.lab.headgate(verb, self.name, "-n", self.namespace, *options)
 
     def release(self, folder: Path | None = None) -> str:
         """A new version under the alias that the subject follows."""
