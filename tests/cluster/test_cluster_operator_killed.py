@@ -4,63 +4,26 @@ Two replicas run: the standby takes over once the Lease of the dead one has run 
 clients notice nothing.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import pytest
 
 from cluster_lab import Lab
+from cluster_strikes import (
+    Release,
+    Steps,
+    Strike,
+    candidate,
+    delete_pods,
+    kill_processes,
+    made,
+    previous,
+    promoted,
+    selected,
+    switching,
+)
 from cluster_subject import Subject
 from cluster_trial import Trial
-
-Obj = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Release:
-    """What a step is told by: the version that is released, and the revision that serves before."""
-
-    version: str
-    before: str
-
-
-Met = Callable[..., Any]
-Steps = dict[str, tuple[str, Met]]
-"""By what is written down in that moment: in which kind of object, and how it is told there."""
-
-
-def status(obj: Obj) -> Obj:
-    return dict(obj.get("status", {}))
-
-
-def candidate(obj: Obj, to: Release) -> Obj:
-    found = dict(status(obj).get("candidate", {}))
-    return found if found.get("version") == to.version else {}
-
-
-def promoted(obj: Obj, to: Release) -> bool:
-    return bool(status(obj).get("stable", {}).get("version") == to.version)
-
-
-def switching(obj: Obj) -> bool:
-    return bool(status(obj).get("rollout", {}).get("phase") == "Switching")
-
-
-def previous(obj: Obj) -> Obj:
-    return dict(status(obj).get("previous", {}))
-
-
-def made(deployment: Obj, to: Release) -> bool:
-    return bool(deployment["metadata"]["labels"]["headgate.dev/model-version"] == to.version)
-
-
-def selected(service: Obj, to: Release) -> bool:
-    is_public = not service["metadata"]["name"].endswith("-candidate")
-    return is_public and bool(service["spec"]["selector"]["headgate.dev/revision"] != to.before)
-
 
 STEPS: Steps = {
     "the rollout is begun and nothing is made of it yet": ("ModelDeployment", candidate),
@@ -73,28 +36,6 @@ STEPS: Steps = {
     "the old version has drained": ("ModelDeployment", lambda o, to: previous(o).get("drained")),
     "the old version is forgotten": ("ModelDeployment", lambda o, to: promoted(o, to) and not previous(o)),
 }
-Strike = Callable[[Subject, Release, Lab], None]
-
-
-def kill_processes(iris: Subject, to: Release, lab: Lab) -> None:
-    """SIGKILL to the process of whoever leads, at each step. Its pod makes way for a new one."""
-    for what, (kind, met) in STEPS.items():
-        aimed = lab.operator.aim_at_all()
-        try:
-            iris.sees(kind, partial(met, to=to), what)
-            leader = lab.operator.leader()
-            aimed.pop(leader["metadata"]["name"]).fire()
-        finally:
-            for trigger in aimed.values():
-                trigger.spare()
-        lab.operator.replace(leader)
-
-
-def delete_pods(iris: Subject, to: Release, lab: Lab) -> None:
-    """Forced deletion of the pod of whoever leads, at each step. It hears of it and can still give back its Lease."""
-    for what, (kind, met) in STEPS.items():
-        iris.sees(kind, partial(met, to=to), what)
-        lab.operator.delete(lab.operator.leader(), force=True)
 
 
 def struck_at_each_step(strike: Strike, lab: Lab, trial: Trial) -> None:
@@ -107,7 +48,7 @@ def struck_at_each_step(strike: Strike, lab: Lab, trial: Trial) -> None:
         lab.operator.settled()
         with trial.transition("1", new):
             iris.move_alias(new)
-            strike(iris, to, lab)
+            strike(iris, to, lab, STEPS)
             iris.serves(new)
         lab.operator.settled()
         iris.until(lambda: "previous" not in iris.status, "the old version is gone")
