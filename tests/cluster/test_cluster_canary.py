@@ -1,4 +1,4 @@
-"""A new version gets a growing share of the traffic, on the evidence of the pods' own counters; clients lose nothing."""
+"""A new version gets a growing share of the traffic, on evidence of the pods' own counters; clients lose nothing."""
 
 import time
 
@@ -45,10 +45,11 @@ STEPS: Steps = {
 def test_an_equal_version_is_promoted_on_evidence(iris: Subject, trial: Trial) -> None:
     iris.goes_live("1", **CANARY)
     new = iris.release("2", alias=False)
+    to = Release(new, iris.status["stable"]["revision"])
     with trial.loaded() as load:
         with trial.transition("1", new):
             iris.move_alias(new)
-            iris.sees("Service", lambda o: selected(o, Release(new, iris.status["stable"]["revision"])), "both serve")
+            iris.sees("Service", lambda service: selected(service, to), "the Service selects both versions")
             load.until(lambda: load.by_version().get(new, 0) > 20, "version 2 answers its share")
             iris.serves(new, within=WITHIN)
         trial.answered_by(new, pooled=True)
@@ -70,9 +71,7 @@ def test_an_abort_takes_the_candidate_out_of_the_traffic_at_once(iris: Subject, 
             load.until(lambda: load.answered_by("1", pooled=False), "fresh connections lead to version 1")
             last.append(load.last_of(new, since=began, until=time.time()) or began)
         trial.answered_by("1", pooled=True)
-    trial.remark(
-        f"the candidate's last answer on a fresh connection was asked for {last[0] - began:.2f} s after the abort"
-    )
+    trial.remark(f"the candidate's last fresh connection was opened {last[0] - began:.2f} s after the abort")
     trial.rests_with(Ready="False", UpToDate="False", Stalled="True")
 
 
