@@ -21,8 +21,9 @@ from typing import Any
 from headgate_operator import contract, health, kube
 from headgate_operator.events import KubeEvents
 from headgate_operator.feed import Feed
-from headgate_operator.feeds.engines import TwoArms
+from headgate_operator.feeds.engines import OneArm, TwoArms
 from headgate_operator.freshness import Freshness
+from headgate_operator.gathering import Gathering
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import ClientTransport, Kube
 from headgate_operator.lease import Elector, LeaseLostError
@@ -198,7 +199,7 @@ class App:
             probe=self.probe,
             goldens=self.goldens,
             webhooks=self.webhooks,
-            evidence=Feed(TwoArms(), told=self.metrics.ticked),
+            evidence=Gathering(Feed(TwoArms(), told=self.metrics.ticked), Feed(OneArm(), told=self.metrics.ticked)),
             events=Announced(events, self.notifier),
             interests=self.registry,
             clock=SystemClock(),

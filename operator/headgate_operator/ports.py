@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.api.model import Identity, ModelRef
+from headgate_operator.api.spec import Spec
 from headgate_operator.api.status import Status
 from headgate_operator.core.event import Event as Event  # part of this interface
-from headgate_operator.core.evidence.policy import EvidencePolicy
 from headgate_operator.core.observed import (
     Counters,
     Example,
@@ -163,26 +163,21 @@ class Webhooks(Protocol):
     def answered(self, key: Key, view: View, status: Status, *, promotion_is_next: bool) -> View: ...
 
 
+class Gathered(NamedTuple):
+    """What is known with the last interval; None where it is not asked for."""
+
+    evidence: EvidenceState | None
+    guard: GuardState | None
+
+
 class Evidence(Protocol):
-    """What the pods' counters tell of a rollout, interval by interval. In memory: status keeps what another process
-    goes on from."""
+    """What the pods' counters tell, interval by interval. In memory: status keeps what another process goes on from."""
 
-    def due(self, key: Key, now: datetime) -> bool:
-        """Whether the pods shall be asked for their counters; `take` is then given the same `now`."""
+    def compared(self, key: Key, spec: Spec, status: Status, now: datetime) -> frozenset[str]:
+        """Revisions whose pods shall be asked for their counters now; `gather` is then given the same `now`."""
         ...
 
-    def take(
-        self,
-        key: Key,
-        rollout_id: int,
-        policy: EvidencePolicy,
-        checkpoint: EvidenceState | None,
-        arms: Mapping[str, str],
-        pods: Iterable[Pod],
-        now: datetime,
-    ) -> EvidenceState:
-        """`arms`: the revision of `stable` and of `candidate`. The state as it was where no interval is over."""
-        ...
+    def gather(self, key: Key, spec: Spec, status: Status, pods: Iterable[Pod], now: datetime) -> Gathered: ...
 
     def next(self, key: Key) -> datetime | None: ...
 

@@ -8,25 +8,21 @@ server's last words from being forgotten between two passes, and `_watching` kno
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from headgate_operator import contract, observe
 from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.durations import whole_milliseconds
 from headgate_operator.api.errors import SpecError
-from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.parse import parse_spec
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Spec
 from headgate_operator.api.status import Status
 from headgate_operator.core.advance import advance
-from headgate_operator.core.analysis import arms_of, evidence_policy
 from headgate_operator.core.command import parse_command
 from headgate_operator.core.conditions import blind, invalid_spec
 from headgate_operator.core.event import Event
-from headgate_operator.core.observed import Children, Refusal
+from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
@@ -142,9 +138,9 @@ class Reconciler:
         resolution = await self._registry.resolve(request)
         self._interests.follow(key, request, resolution)
         now = whole_milliseconds(self._clock.now())
-        arms = arms_of(status)
-        compared = frozenset(arms.values()) if arms and self._evidence.due(key, now) else frozenset()
+        compared = self._evidence.compared(key, spec, status, now)
         children = await observe.ask_pods(self._probe, observe.children_of(world, key), status, compared=compared)
+        gathered = self._evidence.gather(key, spec, status, children.pods, now)
         view = View(
             namespace=key.namespace,
             name=key.name,
@@ -159,19 +155,11 @@ class Reconciler:
             watching_since=self._watching.since(key, now),
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
             refused=self._refused.get(key) or world.refused,
-            evidence=self._gather(key, spec, status, arms, children, now),
+            evidence=gathered.evidence,
+            guard=gathered.guard,
         )
         view = await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens)
         return self._webhooks.answered(key, view, status, promotion_is_next=promotion_is_next(view, status)), world
-
-    def _gather(
-        self, key: Key, spec: Spec, status: Status, arms: Mapping[str, str], children: Children, now: datetime
-    ) -> EvidenceState | None:
-        if not arms or status.rollout is None:
-            self._evidence.forget(key)
-            return None
-        policy = evidence_policy(spec.analysis)
-        return self._evidence.take(key, status.rollout.id, policy, status.evidence, arms, children.pods, now)
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""

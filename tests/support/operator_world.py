@@ -37,7 +37,8 @@ from headgate_operator.core.observed import (
 )
 from headgate_operator.counters import read as read_counters
 from headgate_operator.feed import Feed
-from headgate_operator.feeds.engines import TwoArms
+from headgate_operator.feeds.engines import OneArm, TwoArms
+from headgate_operator.gathering import Gathering
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.ports import Key, Result
@@ -254,7 +255,7 @@ class Operated:
                 now=VirtualClock().now,
             ),
             goldens=Goldens(self.probe, wake=lambda _key: self.wake(), clock=asyncio.get_running_loop().time),
-            evidence=Feed(TwoArms()),
+            evidence=Gathering(Feed(TwoArms()), Feed(OneArm())),
             events=self.events,
             interests=self.interests,
             clock=VirtualClock(),

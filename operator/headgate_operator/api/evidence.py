@@ -42,3 +42,12 @@ class EvidenceState:
     errors: ShareState = field(default_factory=ShareState)
     client_errors: ShareState = field(default_factory=ShareState)
     latency: LatencyState = field(default_factory=LatencyState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardState:
+    """Of a version that serves alone, while the one before it is warm."""
+
+    format: int = 0
+    harm: str = ""
+    totals: str = field(default="0 0")  # requests and errors

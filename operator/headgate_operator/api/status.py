@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.webhooks import When
@@ -53,6 +53,8 @@ class Stable:
     ready_replicas: int = 0
     restarts: int = 0  # container restarts at the switch: the guard's baseline
     unready_since: datetime | None = None
+    guard: GuardState | None = None  # evidence against it since the switch, where a ceiling is given
+    guard_at: datetime | None = None  # when that was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

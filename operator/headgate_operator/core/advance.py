@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     candidate_rules.keep_clock,
     traffic_rules.watch_readiness,
     traffic_rules.guard,
+    traffic_rules.checkpoint_guard,
     traffic_rules.see_the_switch,
     candidate_rules.follow_the_wish,
     candidate_rules.return_to_previous,

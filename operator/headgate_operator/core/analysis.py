@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import TypeVar
 
 from headgate_operator.api.evidence import EvidenceState
-from headgate_operator.api.spec import AnalysisSpec, Strategy
+from headgate_operator.api.spec import AnalysisSpec, Spec, Strategy, policy_of
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.evidence import engine
+from headgate_operator.core.evidence.guard import GuardPolicy
 from headgate_operator.core.evidence.judgement import Judgement
 from headgate_operator.core.evidence.policy import EvidencePolicy
+from headgate_operator.core.quarantine import returnable
 from headgate_operator.core.sizes import shares_traffic, step_at
 from headgate_operator.core.view import View
 
@@ -50,6 +52,23 @@ def arms_of(status: Status) -> dict[str, str]:
     if stable is None or candidate is None or rollout is None or rollout.strategy != Strategy.CANARY:
         return {}
     return {"stable": stable.revision, "candidate": candidate.revision} if shares_traffic(status) else {}
+
+
+def guard_policy(spec: Spec) -> GuardPolicy | None:
+    """None where no ceiling is given: alone, and without a limit of its own, a version is compared with nothing."""
+    policy, ceiling = evidence_policy(spec.analysis), spec.analysis.error_rate.max
+    if ceiling is None:
+        return None
+    checks = max(1, round(policy_of(spec.rollout).keep_warm.total_seconds() / policy.interval))
+    return GuardPolicy(max_rate=ceiling, false_alarm=policy.false_rollback, checks=checks)
+
+
+def guarded(status: Status) -> str | None:
+    """The revision that is watched alone: what serves, while the traffic could go back to a warm one."""
+    stable, previous = status.stable, status.previous
+    if stable is None or status.candidate is not None or returnable(status, previous) is None:
+        return None
+    return stable.revision if previous is not None and previous.draining_since is None else None
 
 
 def judged(view: View, status: Status) -> Judgement | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from headgate_operator.api.status import By, Candidate, Rejected, Scope, Stable, Status
+from headgate_operator.api.status import By, Candidate, Previous, Rejected, Scope, Stable, Status
 from headgate_operator.core.revision import Revision
 
 CAPACITY = 20
@@ -74,3 +74,10 @@ def trim(status: Status, wanted: Revision | None) -> Status:
         ]
         entries.remove((about_others or entries)[0])
     return status if len(entries) == len(status.rejected) else replace(status, rejected=tuple(entries))
+
+
+def returnable(status: Status, previous: Previous | None) -> Previous | None:
+    """The previous revision where traffic may go back to it: not rejected, and its pods not given up."""
+    if previous is None or previous.drained or is_rejected(status, previous.revision, previous.identity):
+        return None
+    return previous

@@ -24,7 +24,7 @@ from headgate_operator.api.status import (
     StepStatus,
 )
 from headgate_operator.core.command import current_rollout
-from headgate_operator.core.quarantine import Verdict, is_rejected, reject
+from headgate_operator.core.quarantine import Verdict, reject, returnable
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.sizes import returns_with, sizes
 from headgate_operator.core.view import View
@@ -55,9 +55,13 @@ def _step_status(step: Step) -> StepStatus:
     return StepStatus(weight=step.weight, min_duration=format_duration(step.min_duration), approval=str(step.approval))
 
 
-def strategy_for(view: View, status: Status, reason: RolloutReason) -> Strategy:
-    """A first version has nobody to share the traffic with, and who undoes something wants it back at once."""
+def strategy_for(view: View, status: Status, goal: Revision, reason: RolloutReason) -> Strategy:
+    """A first version has nobody to share the traffic with, who undoes something wants it back at once, and the same
+    files in the same server prove nothing new."""
     if status.stable is None or reason is RolloutReason.UNDO:
+        return Strategy.BLUE_GREEN
+    serving = view.revision(status.stable.revision)
+    if reason is RolloutReason.RESTART and serving is not None and serving.image == goal.image:
         return Strategy.BLUE_GREEN
     return view.policy.strategy
 
@@ -81,7 +85,7 @@ def begin(view: View, status: Status, goal: Revision, reason: RolloutReason) -> 
         rollout=Rollout(
             id=current_rollout(status) + 1,
             started_at=view.now,
-            strategy=str(strategy_for(view, status, reason)),
+            strategy=str(strategy_for(view, status, goal, reason)),
             reason=reason,
             phase=Phase.VERIFYING,
             policy=policy_status(view.policy),
@@ -240,13 +244,6 @@ def start_draining(view: View, status: Status, previous: Previous) -> Status:
     deployment = view.deployment(previous.revision)
     kept = deployment.wanted if deployment else 0
     return replace(status, previous=replace(previous, draining_since=view.now, replicas=kept))
-
-
-def returnable(status: Status, previous: Previous | None) -> Previous | None:
-    """The previous revision where traffic may go back to it: not rejected, and its pods not given up."""
-    if previous is None or previous.drained or is_rejected(status, previous.revision, previous.identity):
-        return None
-    return previous
 
 
 def instantly(view: View, status: Status) -> Previous | None:

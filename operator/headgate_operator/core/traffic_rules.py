@@ -20,15 +20,18 @@ from headgate_operator.api.status import (
     Stable,
     Status,
 )
+from headgate_operator.core.analysis import guard_policy, guarded
+from headgate_operator.core.evidence.guard import alarm
 from headgate_operator.core.observed import Pod
-from headgate_operator.core.quarantine import Verdict, is_rejected, reject
-from headgate_operator.core.rollouts import end, returnable, start_draining, switch_back
+from headgate_operator.core.quarantine import Verdict, is_rejected, reject, returnable
+from headgate_operator.core.rollouts import end, start_draining, switch_back
 from headgate_operator.core.view import View, outside_trouble
 from headgate_operator.core.wanted import paused_by
 
 GUARD_RESTARTS = 2
 GUARD_UNREADY = timedelta(seconds=10)
 QUIET = timedelta(seconds=2)
+CHECKPOINT = timedelta(minutes=1)
 BACKSTOP = timedelta(seconds=contract.GRACE_SECONDS)
 
 
@@ -88,7 +91,20 @@ def _alarm(view: View, stable: Stable) -> Verdict | None:
     if stable.unready_since is not None and view.watched(stable.unready_since) >= GUARD_UNREADY:
         message = f"no ready endpoint for {GUARD_UNREADY.seconds} s"
         return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="NoReadyEndpoint", message=message)
-    return None
+    policy, seen = guard_policy(view.spec), view.guard or stable.guard
+    why = alarm(policy, seen) if policy is not None and seen is not None else None
+    return None if why is None else Verdict(scope=Scope.MODEL, by=By.GUARD, gate="ErrorCeiling", message=why)
+
+
+def checkpoint_guard(view: View, status: Status) -> Status:
+    """Where there is anything new, now and then: the next process goes on from it."""
+    stable, seen = status.stable, view.guard
+    if stable is None or seen is None or seen == stable.guard or guarded(status) != stable.revision:
+        return status
+    kept = stable.guard_at
+    if kept is not None and view.now - kept < CHECKPOINT:
+        return status
+    return replace(status, stable=replace(stable, guard=seen, guard_at=view.now))
 
 
 def see_the_switch(view: View, status: Status) -> Status:

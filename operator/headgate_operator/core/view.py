@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Policy, Spec, policy_of
 from headgate_operator.core.command import Command, Malformed
@@ -44,6 +44,7 @@ class View:
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
     replies: Mapping[tuple[str, int], Reply] = field(default_factory=dict)  # of webhooks, by question and attempt
     evidence: EvidenceState | None = None  # with what this process has seen since the status was written
+    guard: GuardState | None = None  # the same of a version that serves alone
 
     def watched(self, since: datetime) -> timedelta:
         """How much of the time since then this process has really watched: what nobody saw proves nothing."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
-from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.core.evidence import cases, engine, guard
-from headgate_operator.core.evidence.guard import GuardPolicy, GuardState
+from headgate_operator.core.evidence.guard import GuardPolicy
 from headgate_operator.core.evidence.interval import Interval
 from headgate_operator.core.evidence.policy import EvidencePolicy
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from feed_lab import ARMS, BEGAN, IRIS, Process, Server
-from headgate_operator.api.evidence import EvidenceState
+from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.core.evidence import cases, engine, guard
-from headgate_operator.core.evidence.guard import GuardPolicy, GuardState
+from headgate_operator.core.evidence.guard import GuardPolicy
 from headgate_operator.core.evidence.judgement import Judgement, Verdict
 from headgate_operator.core.evidence.policy import LADDER, EvidencePolicy
 from headgate_operator.feed import Feed

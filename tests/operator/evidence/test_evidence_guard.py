@@ -8,8 +8,9 @@ import random
 import pytest
 
 from headgate_operator.api.codec import from_json, to_json
+from headgate_operator.api.evidence import GuardState
 from headgate_operator.core.evidence import guard
-from headgate_operator.core.evidence.guard import GuardPolicy, GuardState
+from headgate_operator.core.evidence.guard import GuardPolicy
 from headgate_operator.core.evidence.interval import Arm
 
 POLICY = GuardPolicy()

@@ -129,3 +129,42 @@ async def test_an_abort_at_any_time_leaves_the_stable_version_alone(seconds: flo
         await world.until(lambda: world.at_rest_on("1") and world.deployed() == {"1"})
         assert world.outcomes()[-1] == "RolledBack"
         assert traffic.nobody == 0
+
+
+AT_ONCE = {
+    "rollout": {"strategy": "BlueGreen", "keepWarm": "10m"},
+    "analysis": {"interval": "10s", "errorRate": {"max": "0.05"}},
+}
+
+
+async def test_after_a_switch_a_version_above_its_ceiling_goes_back_while_the_old_one_is_warm() -> None:
+    traffic = Traffic(20.0, errors={"2": 0.2})
+    async with canary(traffic, **AT_ONCE) as world:
+        world.move_alias("2")
+        await world.until(lambda: world.serving() == {"2"})
+        await world.until(lambda: world.outcomes()[-1:] == ["RolledBack"])
+        entry = world.status()["rejected"][0]
+        assert (entry["version"], entry["scope"], entry["by"], entry["gate"]) == ("2", "Model", "Guard", "ErrorCeiling")
+        await world.until(lambda: world.at_rest_on("1"))
+        assert traffic.nobody == 0
+
+
+async def test_below_its_ceiling_it_stays_and_another_process_goes_on_watching() -> None:
+    traffic = Traffic(20.0, errors={"2": 0.03})
+    async with canary(traffic, **AT_ONCE) as world:
+        world.move_alias("2")
+        await world.until(lambda: world.serving() == {"2"})
+        await world.until(lambda: "guard" in world.status()["stable"])
+        world.start_process()
+        world.wake()
+        await world.until(lambda: world.deployed() == {"2"}, within=900)
+        assert world.outcomes() == ["Promoted", "Promoted"]
+
+
+async def test_without_a_ceiling_nothing_is_watched_after_a_switch() -> None:
+    traffic = Traffic(20.0, errors={"2": 0.9})
+    async with canary(traffic, rollout=AT_ONCE["rollout"]) as world:
+        world.move_alias("2")
+        await world.until(lambda: world.serving() == {"2"})
+        await asyncio.sleep(120)
+        assert (world.stable(), "guard" in world.status()["stable"]) == ("2", False)

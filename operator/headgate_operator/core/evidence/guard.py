@@ -6,10 +6,10 @@ same stake, so errors that begin late are found as quickly as early ones; how lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log
 
-from headgate_operator.api.evidence import FORMAT
+from headgate_operator.api.evidence import FORMAT, GuardState
 from headgate_operator.core.evidence import counts, words
 from headgate_operator.core.evidence.eprocess import HARM, cap
 from headgate_operator.core.evidence.evalue import log_e_value_of_one_arm
@@ -30,13 +30,6 @@ class GuardPolicy:
     def bound(self) -> float:
         """Shiryaev and Roberts: with a new stake at every check the evidence is expected to be their number."""
         return log(max(self.checks, 1) / self.false_alarm)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardState:
-    format: int = 0
-    harm: str = ""
-    totals: str = field(default="0 0")  # requests and errors
 
 
 def begin(_policy: GuardPolicy) -> GuardState:
