@@ -74,15 +74,26 @@ def test_undo_to_an_older_version_takes_the_candidate_out_first() -> None:
     assert [entry[0] for entry in lab.quarantine] == ["3", "2"]
 
 
-def test_a_restart_shares_the_traffic_as_any_candidate_does_and_an_abort_ends_it() -> None:
+def test_a_restart_of_the_same_image_is_not_done_in_steps() -> None:
     lab = serving(replicas=3, strategy=Strategy.CANARY, steps=STEPS)
     before = revision(lab)
+    seen: list[str | None] = []
+    lab.watch = lambda lab: seen.append(lab.selected)
     ordered(lab, "restart")
+    assert revision(lab) != before
+    assert WIDE not in seen, "the same files in the same server prove nothing new"
+    assert lab.said("Ready") == ("True", "AsWanted")
+
+
+def test_a_restart_with_another_image_shares_the_traffic_and_an_abort_ends_it() -> None:
+    lab = serving(replicas=3, strategy=Strategy.CANARY, steps=STEPS)
+    before, lab.image = revision(lab), "server:2"
+    ordered(lab, "restart", updateImage=True)
     assert (lab.selected, lab.candidate, lab.status.serving) == (WIDE, "1", "1 -> 1 25 %")
     ordered(lab, "abort")
     assert (revision(lab), lab.candidate, lab.status.restart) == (before, None, None)
     assert lab.said("Ready") == ("True", "AsWanted")
-    ordered(lab, "restart")
+    ordered(lab, "restart", updateImage=True)
     ordered(lab, "promote", full=True)
     assert revision(lab) != before
     assert lab.said("Ready") == ("True", "AsWanted")
