@@ -22,6 +22,7 @@ from headgate_operator.core.advance import advance
 from headgate_operator.core.command import parse_command
 from headgate_operator.core.conditions import blind, invalid_spec
 from headgate_operator.core.event import Event
+from headgate_operator.core.ledger import decided_between
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.transitions import events_between
@@ -178,6 +179,8 @@ class Reconciler:
         events = events_between(old, decided)
         for event in events:
             log.info(event.message, extra={"key": str(key), "reason": event.reason})
+        for rollout, decision in decided_between(old, decided):
+            log.info("decision", extra={"key": str(key), "rollout": rollout, **to_json(decision)})
         if events:
             await self._events.emit(obj, events)
         return Result(requeue_after=0.0, changed=True, reason="decided")

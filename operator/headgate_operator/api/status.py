@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from headgate_operator.api.decisions import Decision, Figures
 from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.api.model import Identity
 from headgate_operator.api.reasons import ConditionType, Reason
@@ -79,6 +80,7 @@ class Candidate:
     step_requests: int = 0  # that the candidate had answered when the step began
     restarts: int = 0  # container restarts when it first got traffic: what comes later counts against it
     verdict: str | None = None
+    evidence: Figures | None = None  # of the last checkpoint
     blocked_by: Reason | None = None
     waiting_for: str | None = None
 
@@ -185,6 +187,7 @@ class Rollout:
     decided_at: datetime | None = None
     message: str | None = None
     approvals: tuple[ApprovalStatus, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 class Scope(StrEnum):
@@ -226,6 +229,7 @@ class HistoryEntry:
     seconds: int
     at: datetime
     message: str | None = None
+    decisions: tuple[Decision, ...] = ()  # of the newest entry only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

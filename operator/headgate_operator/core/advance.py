@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from headgate_operator.api.status import Status
 from headgate_operator.core import canary_rules, candidate_rules, command_rules, memory_rules, traffic_rules, webhooks
+from headgate_operator.core.ledger import recorded
 from headgate_operator.core.summary import summarise
 from headgate_operator.core.view import View
 
@@ -59,7 +60,7 @@ def advance(view: View, status: Status) -> Status:
         following = _first_change(view, decided)
         if following is None:
             return summarise(view, canary_rules.with_evidence(view, status, decided))
-        decided = following
+        decided = recorded(view, decided, following)
     raise UndecidedError(f"{view.namespace}/{view.name}: no decision after {ROUNDS} rounds")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeVar
 
+from headgate_operator.api.decisions import Figures, GateFigures
 from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.api.spec import AnalysisSpec, Spec, Strategy, policy_of
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.evidence import engine
+from headgate_operator.core.evidence.counts import Counts
 from headgate_operator.core.evidence.guard import GuardPolicy
 from headgate_operator.core.evidence.judgement import Judgement
 from headgate_operator.core.evidence.policy import EvidencePolicy
@@ -86,6 +88,37 @@ def judged(view: View, status: Status) -> Judgement | None:
         candidate=f"version {candidate.version}",
         stable=f"version {status.stable.version}" if status.stable else "the stable version",
     )
+
+
+def figures(view: View, status: Status) -> Figures | None:
+    """What a verdict rests on at this moment; None where none is asked for."""
+    judgement = judged(view, status)
+    if judgement is None:
+        return None
+    known = _known(view, status)
+    totals = engine.read(evidence_policy(view.spec.analysis), known).errors.totals if known else Counts()
+    gates = dict.fromkeys(name.partition(".")[0] for name in judgement.log_e)
+    return Figures(
+        requests=requests_of(view, status),
+        stable_requests=round(totals.n_s),
+        gates=tuple(_gate_figures(gate, judgement) for gate in gates),
+    )
+
+
+def _gate_figures(gate: str, judgement: Judgement) -> GateFigures:
+    log_e, bounds, ceiling = judgement.log_e, judgement.bounds, f"{gate}.ceiling"
+    return GateFigures(
+        gate=gate,
+        harm=_short(log_e[f"{gate}.harm"]),
+        harm_bound=_short(bounds[f"{gate}.harm"]),
+        safety=_short(log_e[f"{gate}.safety"]),
+        safety_bound=_short(bounds[f"{gate}.safety"]),
+        ceiling=_short(log_e[ceiling]) if ceiling in log_e else None,
+    )
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 3) + 0.0:g}"  # no "-0"
 
 
 def requests_of(view: View, status: Status) -> int:

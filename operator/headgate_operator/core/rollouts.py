@@ -114,8 +114,10 @@ def end(status: Status, outcome: Outcome, now: datetime, limit: int, message: st
         seconds=max(0, int((now - rollout.started_at) / timedelta(seconds=1))),
         at=now,
         message=(message or rollout.message or None),
+        decisions=rollout.decisions,
     )
-    history = (*status.history, entry)[-limit:]
+    past = (replace(old, decisions=()) if old.decisions else old for old in status.history)
+    history = (*past, entry)[-limit:]
     return replace(status, rollout=None, history=history, traffic=None, evidence=None)
 
 

@@ -11,7 +11,7 @@ from headgate_operator import contract
 from headgate_operator.api.model import ByVersion, brief
 from headgate_operator.api.spec import DEFAULT_PORT
 from headgate_operator.api.status import Status, TrafficStatus
-from headgate_operator.core.analysis import judged
+from headgate_operator.core.analysis import figures, judged
 from headgate_operator.core.conditions import conditions_of
 from headgate_operator.core.evidence.engine import observed_share
 from headgate_operator.core.rollouts import policy_status
@@ -65,6 +65,7 @@ def _counted(view: View, status: Status) -> Status:
             ready_replicas=view.ready_pods(candidate.revision),
             waiting_for=held.message[:512] if held else None,
             verdict=judgement.verdict.capitalize() if judgement else None,
+            evidence=figures(view, status),
         )
     return replace(status, stable=stable, candidate=candidate)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from headgate_operator.api.decisions import Decided, Decision
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.status import Answer, HistoryEntry, Outcome, Phase, Status, Truth
 from headgate_operator.core.event import Event
+from headgate_operator.core.ledger import decided_between
 
 _BAD = {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}
 # On the way to the first version: no trouble, and what happens is told by Events of its own.
@@ -15,6 +17,7 @@ def events_between(old: Status, new: Status) -> list[Event]:
     return [
         *_command(old, new),
         *_rollout(old, new),
+        *_steps(old, new),
         *_history(old, new),
         *_rejected(old, new),
         *_previous(old, new),
@@ -46,8 +49,28 @@ def _rollout(old: Status, new: Status) -> list[Event]:
         events.append(Event("Verified", f"version {after.to}: all pods agree, golden prediction checked"))
     if after is not None and after.phase is Phase.SWITCHING and (before is None or before.outcome is not after.outcome):
         target = new.stable.version if new.stable else after.to
-        events.append(Event("Switching", f"traffic moves to version {target}"))
+        last = after.decisions[-1] if after.decisions else None
+        why = f": {last.reason}" if last is not None and last.reason else ""
+        events.append(Event("Switching", f"traffic moves to version {target}{why}"))
     return events
+
+
+_ON_THE_WAY = {Decided.WIDENED, Decided.STEP_ENTERED, Decided.STEP_REACHED, Decided.NARROWED}
+"""The other decisions have Events of their own: of the command, of the switch, of the end."""
+
+
+def _steps(old: Status, new: Status) -> list[Event]:
+    return [
+        Event(str(decision.what), _at_step(decision))
+        for _, decision in decided_between(old, new)
+        if decision.what in _ON_THE_WAY
+    ]
+
+
+def _at_step(decision: Decision) -> str:
+    number = f"step {decision.step + 1} ({decision.weight} %)" if decision.step is not None else "the traffic"
+    by = decision.person or decision.by
+    return f"{number}, by {by}: {decision.reason}"
 
 
 def _history(old: Status, new: Status) -> list[Event]:

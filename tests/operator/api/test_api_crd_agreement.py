@@ -17,6 +17,7 @@ from headgate_operator.api.codec import camel
 from headgate_operator.api.parse import parse_spec, spec_to_dict
 from headgate_operator.api.reasons import ConditionType
 from headgate_operator.api.status import Status
+from headgate_operator.core import ledger
 from headgate_operator.core.quarantine import CAPACITY
 
 ROOT = Path(__file__).parents[3]
@@ -205,6 +206,8 @@ def test_names_are_the_contracts() -> None:
 def test_lists_are_as_long_as_the_code_lets_them_grow() -> None:
     status = SCHEMA["status"]["properties"]
     assert status["rejected"]["maxItems"] == CAPACITY
+    for place in (status["rollout"], status["history"]["items"]):
+        assert place["properties"]["decisions"]["maxItems"] == ledger.CAPACITY
     limit = SCHEMA["spec"]["properties"]["rollout"]["properties"]["historyLimit"]
     assert status["history"]["maxItems"] == limit["maximum"]
     assert status["conditions"]["maxItems"] >= len(ConditionType)

@@ -170,8 +170,8 @@ _LEFT_OUT = {
         "last_rollback_milliseconds", "last_command",
     },
     "Stable": {"replicas", "ready_replicas"},
-    "Candidate": {"started_at", "waiting_for", "replicas"},
-    "Rollout": {"id", "started_at", "policy", "message", "strategy", "reason", "from_", "to"},
+    "Candidate": {"started_at", "waiting_for", "replicas", "evidence"},
+    "Rollout": {"id", "started_at", "policy", "message", "strategy", "reason", "from_", "to", "decisions"},
     "Rejected": {"at", "by", "gate", "message", "digest"},
 }  # fmt: skip
 # How far back (or ahead) a rule looks at a time; further is all the same.
