@@ -21,6 +21,7 @@ UNIT = {
     "repo": ["tests/repo", "tests/chart"],
     "operator": ["tests/operator"],
     "model": ["tests/model"],
+    "simulation": ["tests/simulation"],
     "server": ["tests/server"],
     "local": ["tests/local"],
     "cli": ["tests/cli"],

@@ -22,6 +22,7 @@ from headgate_operator.core import (
     plan,
     render,
     rollouts,
+    sizes,
     traffic_rules,
     wake,
     wanted,
@@ -46,8 +47,8 @@ def instead(patch: Patch, rule: Callable[[View, Status], Status], other: Callabl
 
 
 def scale_down_before_the_switch_is_seen(patch: Patch) -> None:
-    size = render._previous_size
-    patch.setattr(render, "_previous_size", lambda view, role: 0 if role.warm_until is None else size(view, role))
+    size = sizes._previous
+    patch.setattr(sizes, "_previous", lambda view, role: size(view, role) if role is None or role.warm_until else 0)
     patch.setattr(plan, "_serves", lambda _view, _status, _obj: False)
 
 

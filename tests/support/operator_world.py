@@ -422,7 +422,7 @@ def model_deployment(**spec: Any) -> Obj:
 
 
 @cache
-def _definition() -> Obj:
+def definition() -> Obj:
     definition: Obj = yaml.safe_load(CRD.read_text(encoding="utf-8"))
     return definition
 
@@ -438,7 +438,7 @@ async def operated(
     runtime = FakeRuntime(script)
     plane = Plane(now=loop_clock, runtime=runtime)
     async with plane:
-        plane.client.create(_definition())
+        plane.client.create(definition())
         world = Operated(plane, runtime, promise)
         task = asyncio.create_task(world.run()) if running else None
         try:

@@ -8,6 +8,7 @@ from headgate_operator.api.status import HistoryEntry, ModelStatus, Outcome, Sta
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.observed import Resolved
 from headgate_operator.core.quarantine import trim
+from headgate_operator.core.render import never_served
 from headgate_operator.core.restarting import restarted, revision_of
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
@@ -68,6 +69,8 @@ def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
         return None
     name = public.revision if public.revision is not None else _answering(view, status)
     if name is None or view.deployment(name) is None or (status.candidate and status.candidate.revision == name):
+        return None
+    if never_served(status, name):  # nor one that was given up: a selector is all it would take
         return None
     asked = wanted(view, status).asked  # stands in for a stored revision that was lost together with the status
     return view.revision(name) or (asked if asked is not None and asked.hash == name else None)

@@ -9,6 +9,7 @@ import pytest
 
 from core_lab import Lab, serving
 from headgate_operator.api.status import Status
+from headgate_operator.core.observed import GoldenFailed
 
 
 def serves_all_the_time(lab: Lab) -> None:
@@ -105,3 +106,13 @@ def test_of_two_proven_ones_the_one_with_more_ready_pods_keeps_the_traffic() -> 
     second["spec"]["replicas"] = 1
     lab.step()
     assert lab.stable == "1"
+
+
+def test_a_candidate_that_was_given_up_is_not_taken_over_because_a_selector_names_it() -> None:
+    lab = Lab()
+    lab.behaves("1", golden=GoldenFailed("not finite"))
+    while lab.candidate is None or not lab.live.get(("Deployment", f"iris-{lab.status.candidate.revision}")):
+        lab.step()
+    lab.live["Service", "iris"]["spec"]["selector"]["headgate.dev/revision"] = lab.status.candidate.revision
+    lab.settle()
+    assert (lab.stable, lab.outcomes) == (None, ["FirstRolloutFailed"])

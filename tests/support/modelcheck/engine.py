@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.model import ByAlias
 from headgate_operator.api.reasons import Reason
-from headgate_operator.api.spec import ModelSpec, RolloutSpec, Spec
+from headgate_operator.api.spec import ModelSpec, RolloutSpec, Spec, Strategy
 from headgate_operator.api.status import Status
 from headgate_operator.core import advance as deciding
 from headgate_operator.core import plan as planning
@@ -77,9 +77,16 @@ Pass = Saves | Acts
 class Operator:
     """`behaviours`: how the pods of each model version behave."""
 
-    def __init__(self, behaviours: Mapping[str, str], rollout: RolloutSpec | None = None) -> None:
+    def __init__(
+        self,
+        behaviours: Mapping[str, str],
+        rollout: RolloutSpec | None = None,
+        strategy: Strategy = Strategy.BLUE_GREEN,
+    ) -> None:
         self.behaviours = dict(behaviours)
-        self.rollout = rollout or RolloutSpec(keep_warm=KEEP_WARM, progress_deadline=DEADLINE)
+        self.rollout = replace(rollout or RolloutSpec(keep_warm=KEEP_WARM), strategy=strategy)
+        if self.rollout.progress_deadline is None:
+            self.rollout = replace(self.rollout, progress_deadline=DEADLINE)
 
     # --- a pass -------------------------------------------------------------------------------------------------------
 
