@@ -17,8 +17,9 @@ from typing import Any, Protocol
 from fake_runtime import loop_clock
 from headgate_operator.events import KubeEvents
 from headgate_operator.feed import Feed
-from headgate_operator.feeds.engines import TwoArms
+from headgate_operator.feeds.engines import OneArm, TwoArms
 from headgate_operator.freshness import Freshness
+from headgate_operator.gathering import Gathering
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
 from headgate_operator.lease import Elector, LeaseLostError
@@ -99,7 +100,7 @@ class Process:
             probe=around.probe,
             goldens=self.goldens,
             webhooks=Webhooks(around.receiver, Hosts([]), read_secret=_no_secret, wake=self.queue.add, now=wall.now),
-            evidence=Feed(TwoArms()),
+            evidence=Gathering(Feed(TwoArms()), Feed(OneArm())),
             events=KubeEvents(
                 self.kube, now=wall.now, unique=lambda: f"{self.name}-{next(events)}", instance=self.name
             ),
