@@ -9,7 +9,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import click
 import yaml
 
-from headgate_cli import __version__, show, watching
-from headgate_cli.kube import ClusterError
+from headgate_cli import __version__, live, show, watching
+from headgate_cli import why as reasons
 from headgate_cli.options import Target, of_cluster
 from headgate_cli.verbs import VERBS
 
@@ -41,7 +40,9 @@ OUTPUT = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), hel
 
 @cli.command()
 @click.argument("name", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Keep looking, and show every change.")
+@click.option(
+    "-w", "--watch", is_flag=True, help="Keep looking, and show every change; of one, its rollout as it goes."
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @OUTPUT
 @of_cluster
@@ -53,10 +54,9 @@ def status(target: Target, name: str | None, watch: bool, all_namespaces: bool, 
       headgate status
       headgate status iris
       headgate status iris --watch
+      headgate status iris --watch -o json
       headgate status -A -o json
     """
-    if watch and output:
-        raise click.UsageError("--watch shows text: leave out -o (or use kubectl get mdep --watch -o json)")
     if name and all_namespaces:
         raise click.UsageError("NAME and --all-namespaces exclude each other: say -n NAMESPACE")
 
@@ -69,11 +69,24 @@ def status(target: Target, name: str | None, watch: bool, all_namespaces: bool, 
             return [f"No ModelDeployments {where}."]
         return show.listing(found, _now(), namespaced=all_namespaces)
 
-    if output:
-        told: Any = target.get(name) if name else _as_list(target.items(everywhere=all_namespaces))
-        _print_object(told, output)
+    def objects() -> Any:
+        return target.get(name) if name else _as_list(target.items(everywhere=all_namespaces))
+
+    def picture() -> list[str]:
+        return live.picture(target.get(name or ""), _now(), plain=not watching.draws())
+
+    def line() -> str:
+        return live.line(target.get(name or ""), _now())
+
+    if output and watch:
+        watching.follow(objects, lambda told: _print_object(told, output, one_of_many=True))
+    elif output:
+        _print_object(objects(), output)
+    elif watch and name:
+        lines = watching.patiently(picture, lambda trouble: [trouble])
+        watching.watch(lines, watching.patiently(line, str))
     elif watch:
-        watching.watch(_patiently(look))
+        watching.watch(watching.patiently(look, lambda trouble: [trouble]))
     else:
         watching.say(look())
 
@@ -98,6 +111,25 @@ def history(target: Target, name: str, output: str | None) -> None:
         click.echo(f"{name} has not been rolled out yet.")
     else:
         watching.say(show.history(obj, _now()))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print the same for programs.")
+@of_cluster
+def why(target: Target, name: str, output: str | None) -> None:
+    """Explain the last decision and the present one: who decided, on which numbers, and what is waited for.
+
+    \b
+    Examples:
+      headgate why iris
+      headgate why iris -o json
+    """
+    explained = reasons.explain(target.get(name))
+    if output:
+        _print_object(explained, output)
+    else:
+        watching.say(reasons.lines(explained, _now()))
 
 
 for verb in VERBS:
@@ -153,24 +185,6 @@ def demo(keep: bool, report: Path | None) -> None:
     sys.exit(command.run(keep=keep, report_file=report))
 
 
-def _patiently(look: Callable[[], list[str]]) -> Callable[[], list[str]]:
-    """Once a look has succeeded, a cluster that cannot be reached is shown and looked at again."""
-    succeeded = False
-
-    def patient() -> list[str]:
-        nonlocal succeeded
-        try:
-            lines = look()
-        except ClusterError as error:
-            if not succeeded or error.status:
-                raise
-            return [f"({error})"]
-        succeeded = True
-        return lines
-
-    return patient
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -179,6 +193,9 @@ def _as_list(objects: list[dict[str, Any]]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "List", "items": objects}
 
 
-def _print_object(obj: Any, output: str) -> None:
-    text = json.dumps(obj, indent=2) if output == "json" else yaml.safe_dump(obj, sort_keys=False).rstrip()
-    click.echo(text)
+def _print_object(obj: Any, output: str, *, one_of_many: bool = False) -> None:
+    """One of many is a line of JSON, or a document of YAML."""
+    if output == "json":
+        click.echo(json.dumps(obj, indent=None if one_of_many else 2))
+    else:
+        click.echo(("---\n" if one_of_many else "") + yaml.safe_dump(obj, sort_keys=False).rstrip())

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import io
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from conditions import until
 from headgate_cli import __version__, watching
@@ -122,6 +124,21 @@ async def test_history_is_told_newest_first(on: HttpsPlane) -> None:
     assert [line.split()[0] for line in lines] == ["ROLLOUT", "2", "1"]
 
 
+async def test_why_explains_and_tells_programs_the_same(on: HttpsPlane) -> None:
+    result = await run("why", "iris")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "iris (namespace default): nothing has been rolled out yet.",
+        "",
+        "now",
+        "  AsWanted: version 3 serves",
+        "",
+        "what to do",
+        "  Nothing needs to be done.",
+    ]
+    assert json.loads((await run("why", "iris", "-o", "json")).output)["next"] == ["Nothing needs to be done."]
+
+
 @pytest.mark.parametrize("verb", [command.name for command in VERBS])
 async def test_an_accepted_command_is_told_and_how_to_follow_it(on: HttpsPlane, verb: str) -> None:
     answering = asyncio.ensure_future(answer(on, "Accepted", "back to version 2"))
@@ -223,6 +240,62 @@ async def test_watching_shows_each_change_once_and_ends_quietly(
     assert result.output.count("3 -> 4") == 1
 
 
+async def watched(on: HttpsPlane, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """Six looks; `serving` changes after the third."""
+    looks = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            set_status(on, "iris", serving="3 -> 4")
+        if looks == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", pause)
+    result = await run("status", *arguments, "--watch")
+    assert result.exit_code == 0
+    return result.output
+
+
+async def test_watching_one_without_a_terminal_appends_a_line_for_each_change(
+    on: HttpsPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (await watched(on, monkeypatch, "iris")).splitlines()
+    assert [line.partition("  ")[2] for line in lines] == [
+        "3 serves, 1/1 ready; AsWanted: version 3 serves",
+        "3 -> 4 serves, 1/1 ready; AsWanted: version 3 serves",
+    ]
+
+
+async def test_watching_for_programs_prints_each_object_once(on: HttpsPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (await watched(on, monkeypatch, "iris", "-o", "json")).splitlines()
+    assert [json.loads(line)["status"]["serving"] for line in lines] == ["3", "3 -> 4"]
+    set_status(on, "iris", serving="3")
+    text = await watched(on, monkeypatch, "-o", "yaml")
+    assert [one["items"][0]["status"]["serving"] for one in yaml.safe_load_all(text)] == ["3", "3 -> 4"]
+
+
+def test_on_a_terminal_the_picture_is_drawn_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = io.StringIO()
+    monkeypatch.setattr(
+        watching, "console", lambda: Console(file=drawn, force_terminal=True, theme=watching.THEME, width=80)
+    )
+    looks = iter([["worse  ███"], ["worse  ███"], ["no worse  ████"]])
+    ended = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal ended
+        ended += 1
+        if ended == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", pause)
+    watching.watch(lambda: next(looks), lambda: "never a line")
+    assert drawn.getvalue().count("no worse") >= 1
+    assert "never a line" not in drawn.getvalue()
+
+
 async def test_watching_outlasts_a_cluster_that_is_away_for_a_while(
     on: HttpsPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,7 +323,7 @@ async def test_watching_outlasts_a_cluster_that_is_away_for_a_while(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status", "iris", "-A"], ["status", "--watch", "-o", "json"], ["undo"], ["undo", "x", "--timeout", "soon"]],
+    [["status", "iris", "-A"], ["undo"], ["undo", "x", "--timeout", "soon"]],
 )
 def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli, arguments).exit_code == 2

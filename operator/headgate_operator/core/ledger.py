@@ -118,7 +118,8 @@ def _moved(
     if (old.step, old.weight) != (new.step, new.weight) and new.step is not None:
         return Decided.STEP_ENTERED, _for_going_on(view, before, old, new.step)
     if old.step_started_at is None and new.step_started_at is not None:
-        reached = f"{view.ready_pods(new.revision)} pods of version {new.version} are ready and get traffic"
+        pods = view.ready_pods(new.revision)
+        reached = f"{pods} pod{'' if pods == 1 else 's'} of version {new.version} ready and with traffic"
         return Decided.STEP_REACHED, _Grounds(DecidedBy.POLICY, reached)
     return None
 
