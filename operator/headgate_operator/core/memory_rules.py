@@ -78,17 +78,16 @@ def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
 
 def _answering(view: View, status: Status) -> str | None:
     """Of several that are ready, and reached by a selector that names none of them, one keeps the traffic: rather one
-    that has shown the golden prediction (only then is a digest recorded), that has more pods, that is wanted, newer."""
+    that has shown the golden prediction (only then is a digest recorded), that has more pods, that is older. Such a
+    selector is a canary's, and what is newer was still to be proven."""
     candidate = status.candidate.revision if status.candidate else None
-    asked = wanted(view, status).asked
 
-    def worth(name: str) -> tuple[bool, int, bool, int]:
+    def worth(name: str) -> tuple[bool, int, int]:
         revision = view.revision(name)
         return (
             name in view.children.digests,
             view.ready_pods(name),
-            asked is not None and asked.hash == name,
-            revision.number if revision is not None else 0,
+            -revision.number if revision is not None else -1_000_000_000,
         )
 
     ready = [name for name in sorted(view.children.deployments) if name != candidate and view.ready_pods(name) > 0]
