@@ -18,6 +18,7 @@ import yaml
 
 from headgate_cli import __version__, live, show, watching
 from headgate_cli import why as reasons
+from headgate_cli.lint import lint
 from headgate_cli.options import Target, of_cluster
 from headgate_cli.verbs import VERBS
 
@@ -132,6 +133,7 @@ def why(target: Target, name: str, output: str | None) -> None:
         watching.say(reasons.lines(explained, _now()))
 
 
+cli.add_command(lint)
 for verb in VERBS:
     cli.add_command(verb)
 

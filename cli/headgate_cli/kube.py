@@ -24,12 +24,13 @@ Obj = dict[str, Any]
 class ClusterError(Exception):
     """The API server could not be asked, or refused; the message is for the person at the terminal.
 
-    `status` is the HTTP status, 0 where there was no answer.
+    `status` is the HTTP status, 0 where there was no answer; `causes` are fields and what is wrong with them.
     """
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    def __init__(self, message: str, *, status: int = 0, causes: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.causes = causes
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Cluster:
         path = resource.path(namespace, name)
         return self._call("PATCH", path, body=patch, content_type=MERGE, query=[("fieldManager", manager)])
 
+    def try_out(self, resource: Resource, namespace: str, obj: Obj) -> Obj:
+        """Creates it in a dry run: every check of the server, and nothing is stored."""
+        query = [("dryRun", "All"), ("fieldValidation", "Strict")]
+        return self._call("POST", resource.path(namespace), body=obj, query=query)
+
     def _call(
         self,
         method: str,
@@ -136,7 +142,7 @@ class Cluster:
         except ValueError:
             parsed = {}
         if answer.status >= 400:
-            raise ClusterError(_refusal(host, answer.status, parsed), status=answer.status)
+            raise ClusterError(_refusal(host, answer.status, parsed), status=answer.status, causes=_causes(parsed))
         if not isinstance(parsed, dict) or not parsed:
             raise ClusterError(f"the server at {host} does not answer as a Kubernetes API server")
         return parsed
@@ -153,6 +159,11 @@ def _refusal(host: str, status: int, body: Obj) -> str:
     if status == 404 and not body.get("details", {}).get("name"):
         return NO_CRD
     return str(message)
+
+
+def _causes(body: Obj) -> tuple[tuple[str, str], ...]:
+    causes = (body.get("details") or {}).get("causes") or []
+    return tuple((str(one.get("field") or ""), str(one.get("message") or "")) for one in causes)
 
 
 def _names_an_object(error: ClusterError) -> bool:
