@@ -27,11 +27,13 @@ from headgate_operator.gathering import Gathering
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import ClientTransport, Kube
 from headgate_operator.lease import Elector, LeaseLostError
+from headgate_operator.metric_looks import MetricLooks
 from headgate_operator.metrics import Live, Metrics
 from headgate_operator.notify import Announced, Notifier, Sink, plain, slack
 from headgate_operator.options import Options
 from headgate_operator.ports import Key, KubeError, Obj, RefusedError
 from headgate_operator.posting import Poster
+from headgate_operator.prometheus import Prometheus
 from headgate_operator.reconciler import Reconciler, Settings
 from headgate_operator.registry import AllowList, Folder, RegistryDoor
 from headgate_operator.scrape import PodProbe
@@ -95,6 +97,10 @@ class App:
         self.poster = Poster(guarded=False)  # the administrator names these addresses
         self.notifier = self._notifier()
         self.asker = Poster(guarded=True)
+        self.prometheus = Prometheus(
+            AllowList(None, options.allow_prometheus, what="Prometheus", flag="--allow-prometheus")
+        )
+        self.metric_looks = MetricLooks(self.prometheus, now=SystemClock().now, told=self.metrics.looked)
         self.webhooks = Webhooks(
             self.asker,
             Hosts(options.allow_webhook),
@@ -127,6 +133,8 @@ class App:
             stack.push_async_callback(self.poster.close)
             stack.push_async_callback(self.asker.close)
             stack.push_async_callback(self.webhooks.close)
+            stack.push_async_callback(self.prometheus.close)
+            stack.push_async_callback(self.metric_looks.close)
             served = health.serving(
                 health.application(self._seen, self.metrics.exposition),
                 self._options.health_host,

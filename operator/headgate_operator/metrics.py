@@ -105,6 +105,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._looks = Counter(
+            "headgate_metric_looks",
+            "Looks at custom metrics, by what they gave (value, no_value, trouble)",
+            ["result"],
+            registry=self.registry,
+        )
+
     def passed(self, result: str, seconds: float) -> None:
         self._passes.labels(result).inc()
         self._pass_seconds.observe(seconds)
@@ -130,6 +137,9 @@ class Metrics:
 
     def ticked(self, result: str) -> None:
         self._ticks.labels(result).inc()
+
+    def looked(self, result: str) -> None:
+        self._looks.labels(result).inc()
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -43,6 +43,7 @@ class Options:
     server_image: str = SERVER_IMAGE
     namespaces: tuple[str, ...] = ()
     allow_registry: tuple[str, ...] = ()
+    allow_prometheus: tuple[str, ...] = ()
     allow_webhook: tuple[str, ...] = ()
     notify_slack_url_file: Path | None = None
     notify_url_file: Path | None = None
@@ -123,6 +124,14 @@ def parser(environment: Mapping[str, str]) -> _WithEnvironment:
         help="another registry that ModelDeployments may name (repeatable; default: none)",
     )
     add(
+        "--allow-prometheus",
+        action="append",
+        default=[],
+        type=_prometheus,
+        metavar="URL",
+        help="a Prometheus that ModelDeployments may ask; a single one is their default (repeatable; default: none)",
+    )
+    add(
         "--allow-webhook",
         action="append",
         default=[],
@@ -159,6 +168,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         server_image=told.server_image,
         namespaces=tuple(dict.fromkeys(told.namespace)),
         allow_registry=tuple(told.allow_registry),
+        allow_prometheus=tuple(told.allow_prometheus),
         allow_webhook=tuple(told.allow_webhook),
         notify_slack_url_file=told.notify_slack_url_file,
         notify_url_file=told.notify_url_file,
@@ -181,9 +191,9 @@ def _own_namespace() -> str:
         return "default"
 
 
-def _registry(text: str) -> str:
+def _registry(text: str, what: str = "registry") -> str:
     try:
-        return normalised(text)
+        return normalised(text, what)
     except NotAllowedError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -192,6 +202,10 @@ def _host(text: str) -> str:
     if not HOST.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a host or host:port, such as bots.example.com:8443")
     return text.lower()
+
+
+def _prometheus(text: str) -> str:
+    return _registry(text, "Prometheus")
 
 
 def _seconds(text: str) -> float:

@@ -57,6 +57,7 @@ def test_the_page_lists_every_metric_and_its_labels() -> None:
     metrics.notified("slack", "sent")
     metrics.webhook("OnRollback", "delivered")
     metrics.ticked("both")
+    metrics.looked("value")
     freshness = Freshness(["Pod"], clock=lambda: 1.0)
     freshness.heard("Pod", ("ns", "p"), "1")
     queue: WorkQueue[str] = WorkQueue(clock=lambda: 1.0)
