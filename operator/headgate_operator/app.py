@@ -29,6 +29,7 @@ from headgate_operator.kube import ClientTransport, Kube
 from headgate_operator.lease import Elector, LeaseLostError
 from headgate_operator.metric_looks import MetricLooks
 from headgate_operator.metrics import Live, Metrics
+from headgate_operator.monitoring import Monitoring
 from headgate_operator.notify import Announced, Notifier, Sink, plain, slack
 from headgate_operator.options import Options
 from headgate_operator.ports import Key, KubeError, Obj, RefusedError
@@ -101,6 +102,7 @@ class App:
             AllowList(None, options.allow_prometheus, what="Prometheus", flag="--allow-prometheus")
         )
         self.metric_looks = MetricLooks(self.prometheus, now=SystemClock().now, told=self.metrics.looked)
+        self.monitoring = Monitoring(self.prometheus, self.metric_looks)
         self.webhooks = Webhooks(
             self.asker,
             Hosts(options.allow_webhook),
@@ -208,6 +210,7 @@ class App:
             goldens=self.goldens,
             webhooks=self.webhooks,
             evidence=Gathering(Feed(TwoArms(), told=self.metrics.ticked), Feed(OneArm(), told=self.metrics.ticked)),
+            monitoring=self.monitoring,
             events=Announced(events, self.notifier),
             interests=self.registry,
             clock=SystemClock(),

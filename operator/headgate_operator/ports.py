@@ -6,16 +6,18 @@ the few below, named by what the caller does about them. The reconciler and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from headgate_operator.api.evidence import EvidenceState, GuardState
+from headgate_operator.api.metrics import CustomMetric
 from headgate_operator.api.model import Identity, ModelRef
 from headgate_operator.api.spec import Spec
 from headgate_operator.api.status import Status
 from headgate_operator.core.event import Event as Event  # part of this interface
+from headgate_operator.core.evidence.custom import Finding
 from headgate_operator.core.observed import (
     Counters,
     Example,
@@ -180,6 +182,28 @@ class Evidence(Protocol):
     def gather(self, key: Key, spec: Spec, status: Status, pods: Iterable[Pod], now: datetime) -> Gathered: ...
 
     def next(self, key: Key) -> datetime | None: ...
+
+    def forget(self, key: Key) -> None: ...
+
+
+class Monitoring(Protocol):
+    """What Prometheus says of a rollout. Never raises (cancellation apart); silence is no data."""
+
+    async def counted(
+        self, key: Key, uri: str | None, pods: Sequence[Pod], revisions: Collection[str]
+    ) -> tuple[Pod, ...]:
+        """All `pods`, those of these revisions with the traffic that Prometheus knows of."""
+        ...
+
+    def trouble(self, key: Key) -> str:
+        """Why the last `counted` gave nothing; empty where it gave something."""
+        ...
+
+    def look(
+        self, key: Key, uri: str | None, metrics: Sequence[CustomMetric], values: dict[str, str], interval: float
+    ) -> tuple[Finding, ...]:
+        """What is known of each metric, which is asked again beside the passes. Never waits."""
+        ...
 
     def forget(self, key: Key) -> None: ...
 

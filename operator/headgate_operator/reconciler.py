@@ -16,12 +16,14 @@ from headgate_operator.api.durations import whole_milliseconds
 from headgate_operator.api.errors import SpecError
 from headgate_operator.api.parse import parse_spec
 from headgate_operator.api.reasons import Reason
-from headgate_operator.api.spec import Spec
+from headgate_operator.api.spec import Source, Spec
 from headgate_operator.api.status import Status
 from headgate_operator.core.advance import advance
+from headgate_operator.core.analysis import arms_of, evidence_policy
 from headgate_operator.core.command import parse_command
 from headgate_operator.core.conditions import blind, invalid_spec
 from headgate_operator.core.event import Event
+from headgate_operator.core.evidence.custom import Finding
 from headgate_operator.core.ledger import decided_between
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
@@ -40,6 +42,7 @@ from headgate_operator.ports import (
     Kube,
     KubeError,
     ModelRequest,
+    Monitoring,
     Obj,
     Probe,
     RefusedError,
@@ -75,6 +78,7 @@ class Reconciler:
         goldens: Goldens,
         webhooks: Webhooks,
         evidence: Evidence,
+        monitoring: Monitoring,
         events: Events,
         interests: Interests,
         clock: Clock,
@@ -86,6 +90,7 @@ class Reconciler:
         self._goldens = goldens
         self._webhooks = webhooks
         self._evidence = evidence
+        self._monitoring = monitoring
         self._events = events
         self._interests = interests
         self._clock = clock
@@ -116,6 +121,7 @@ class Reconciler:
             self._watching.forget(key)
             self._goldens.forget(key)
             self._evidence.forget(key)
+            self._monitoring.forget(key)
             self._interests.forget(key)  # the children go by their owner references
             return Result()
         status = from_json(Status, obj.get("status") or {})
@@ -140,7 +146,13 @@ class Reconciler:
         self._interests.follow(key, request, resolution)
         now = whole_milliseconds(self._clock.now())
         compared = self._evidence.compared(key, spec, status, now)
-        children = await observe.ask_pods(self._probe, observe.children_of(world, key), status, compared=compared)
+        by_prometheus = compared if spec.analysis.source is Source.PROMETHEUS else frozenset()
+        children = observe.children_of(world, key)
+        children = await observe.ask_pods(self._probe, children, status, compared=compared - by_prometheus)
+        if by_prometheus:
+            url = spec.analysis.prometheus_url
+            pods = await self._monitoring.counted(key, url, children.pods, by_prometheus)
+            children = replace(children, pods=pods)
         gathered = self._evidence.gather(key, spec, status, children.pods, now)
         view = View(
             namespace=key.namespace,
@@ -158,9 +170,20 @@ class Reconciler:
             refused=self._refused.get(key) or world.refused,
             evidence=gathered.evidence,
             guard=gathered.guard,
+            metrics=self._custom_metrics(key, spec, status),
+            source_trouble=self._monitoring.trouble(key) if spec.analysis.source is Source.PROMETHEUS else "",
         )
         view = await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens)
         return self._webhooks.answered(key, view, status, promotion_is_next=promotion_is_next(view, status)), world
+
+    def _custom_metrics(self, key: Key, spec: Spec, status: Status) -> tuple[Finding, ...]:
+        arms = arms_of(status)
+        if not arms:
+            self._monitoring.forget(key)
+            return ()
+        values = {**arms, "namespace": key.namespace, "name": key.name}
+        interval = evidence_policy(spec.analysis).interval
+        return self._monitoring.look(key, spec.analysis.prometheus_url, spec.analysis.metrics, values, interval)
 
     async def _save(self, key: Key, obj: Obj, old: Status, decided: Status) -> Result:
         """The resourceVersion of this pass's read is in `obj`: whoever wrote meanwhile wins, and we look again."""

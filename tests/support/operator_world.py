@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -29,20 +30,27 @@ from headgate_operator.core.observed import (
     Golden,
     GoldenFailed,
     GoldenPassed,
+    Pod,
     PodAddress,
     PodNotReady,
     PodReady,
     PodSilent,
     Readiness,
+    Traffic,
 )
 from headgate_operator.counters import read as read_counters
+from headgate_operator.egress import AllowList
 from headgate_operator.feed import Feed
 from headgate_operator.feeds.engines import OneArm, TwoArms
+from headgate_operator.feeds.series import Sample
 from headgate_operator.gathering import Gathering
 from headgate_operator.goldens import Goldens
 from headgate_operator.kube import Kube
+from headgate_operator.metric_looks import MetricLooks
+from headgate_operator.monitoring import Monitoring
 from headgate_operator.ports import Key, Result
 from headgate_operator.posting import NotPostedError, Posted
+from headgate_operator.prometheus import Answer, Prometheus, Trouble
 from headgate_operator.reconciler import Reconciler, Settings
 from headgate_operator.webhooks import Hosts, Webhooks
 from in_process_transport import CrashError, InProcessTransport
@@ -110,6 +118,35 @@ class Receiver:
         if path not in self.answers:
             raise NotPostedError("does not accept connections")
         return self.answers[path]
+
+
+class FakePrometheus:
+    """Implements `prometheus.Prometheus`: what the pods are told to have been scraped of, and what queries give."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, str]] = []
+        self.values: dict[str, float] = {}  # by query
+        self.trouble: Trouble | None = None
+        self.told: Callable[[Pod], Traffic | None] = lambda _pod: None
+
+    async def instant(self, uri: str | None, promql: str) -> Answer:
+        self.asked.append((uri, promql))
+        return self.trouble or tuple(Sample({}, self.values[one]) for one in [promql] if one in self.values)
+
+    async def count(
+        self, uri: str | None, namespace: str, pods: Iterable[Pod], revisions: Iterable[str]
+    ) -> tuple[Pod, ...] | Trouble:
+        self.asked.append((uri, namespace))
+        wanted = set(revisions)
+        return self.trouble or tuple(replace(pod, traffic=self.told(pod)) for pod in pods if pod.revision in wanted)
+
+
+class NoMonitoring(Monitoring):
+    """For worlds without a Prometheus."""
+
+    def __init__(self) -> None:
+        nothing = Prometheus(AllowList(None))
+        super().__init__(nothing, MetricLooks(nothing, now=loop_clock))
 
 
 class VirtualClock:
@@ -235,6 +272,7 @@ class Operated:
         self.restarts = 0
         self.image = IMAGE
         self.receiver = Receiver()
+        self.prometheus = FakePrometheus()
         self._woken = asyncio.Event()
         self._ids = itertools.count(1)
         self.start_process()
@@ -256,6 +294,7 @@ class Operated:
             ),
             goldens=Goldens(self.probe, wake=lambda _key: self.wake(), clock=asyncio.get_running_loop().time),
             evidence=Gathering(Feed(TwoArms()), Feed(OneArm())),
+            monitoring=Monitoring(self.prometheus, MetricLooks(self.prometheus, now=VirtualClock().now)),  # type: ignore[arg-type]
             events=self.events,
             interests=self.interests,
             clock=VirtualClock(),

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from headgate_operator.api.durations import format_duration
+from headgate_operator.api.metrics import metric_to_dict, parse_metrics
 from headgate_operator.api.reader import Reader
 from headgate_operator.api.spec import (
     AnalysisSpec,
@@ -18,12 +19,15 @@ from headgate_operator.api.spec import (
     OnFailure,
     OnInconclusive,
     RolloutSpec,
+    Source,
     Step,
     Strategy,
     Unachievable,
 )
 
 _DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
+_URL = re.compile(r"https?://\S+")
+_LONGEST_URL = 1024
 _MOST_STEPS = 20
 _WHOLE, _MOST_SHARED = 100, 50
 Word = TypeVar("Word", bound=StrEnum)
@@ -81,6 +85,9 @@ def _step(step: Reader) -> Step:
 def parse_analysis(analysis: Reader) -> AnalysisSpec:
     errors = analysis.object("errorRate")
     return AnalysisSpec(
+        source=_word(analysis, "source", Source),
+        prometheus_url=_url(analysis.object("prometheus")),
+        metrics=parse_metrics(analysis),
         error_rate=ErrorRateSpec(
             max_increase=_decimal(errors, "maxIncrease", 0, 1),
             min_effect=_decimal(errors, "minEffect", 0, 1),
@@ -94,6 +101,13 @@ def parse_analysis(analysis: Reader) -> AnalysisSpec:
         false_rollback=_decimal(analysis, "falseRollback", 0, 0.5),
         false_promote=_decimal(analysis, "falsePromote", 0, 0.5),
     )
+
+
+def _url(prometheus: Reader) -> str | None:
+    url = prometheus.text("url")
+    if url is not None and (not _URL.fullmatch(url) or len(url) > _LONGEST_URL):
+        raise prometheus.error("url", f"must begin with http:// or https:// and have at most {_LONGEST_URL} characters")
+    return url
 
 
 def _at_least_a_second(reader: Reader, name: str) -> timedelta | None:
@@ -139,6 +153,9 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
 def analysis_to_dict(analysis: AnalysisSpec) -> dict[str, Any]:
     errors = analysis.error_rate
     return {
+        "source": _text(analysis.source),
+        "prometheus": {"url": analysis.prometheus_url},
+        "metrics": [metric_to_dict(metric) for metric in analysis.metrics],
         "errorRate": {
             "maxIncrease": _number(errors.max_increase),
             "minEffect": _number(errors.min_effect),

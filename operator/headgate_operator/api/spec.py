@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from headgate_operator.api.metrics import CustomMetric
 from headgate_operator.api.model import ModelRef
 from headgate_operator.api.webhooks import WebhookSpec
 
@@ -108,8 +109,16 @@ class ErrorRateSpec:
     max: float | None = None
 
 
+class Source(StrEnum):
+    PODS = "Pods"  # their own counters
+    PROMETHEUS = "Prometheus"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSpec:
+    source: Source | None = None
+    prometheus_url: str | None = None
+    metrics: tuple[CustomMetric, ...] = ()
     error_rate: ErrorRateSpec = ErrorRateSpec()
     latency_max_ratio: float | None = None
     interval: timedelta | None = None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
 from headgate_operator.api.decisions import Figures, GateFigures
 from headgate_operator.api.evidence import EvidenceState
-from headgate_operator.api.spec import AnalysisSpec, Spec, Strategy, policy_of
+from headgate_operator.api.spec import AnalysisSpec, Source, Spec, Strategy, policy_of
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.evidence import engine
 from headgate_operator.core.evidence.counts import Counts
+from headgate_operator.core.evidence.custom import with_metrics
 from headgate_operator.core.evidence.guard import GuardPolicy
-from headgate_operator.core.evidence.judgement import Judgement
+from headgate_operator.core.evidence.judgement import Judgement, Verdict
 from headgate_operator.core.evidence.policy import EvidencePolicy
 from headgate_operator.core.quarantine import returnable
 from headgate_operator.core.sizes import shares_traffic, step_at
 from headgate_operator.core.view import View
 
 T = TypeVar("T")
+BY_PROMETHEUS = 30.0
+"""Seconds of an interval, where nobody says: it must hold more than one scrape of every pod."""
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_INTERVALS = 6
 
@@ -27,7 +31,7 @@ def evidence_policy(spec: AnalysisSpec) -> EvidencePolicy:
     """spec.analysis with every default made explicit."""
     errors, default = spec.error_rate, EvidencePolicy()
     return EvidencePolicy(
-        interval=_seconds(spec.interval, default.interval),
+        interval=_seconds(spec.interval, BY_PROMETHEUS if spec.source is Source.PROMETHEUS else default.interval),
         min_duration=_seconds(spec.min_duration, default.min_duration),
         min_requests=_said(spec.min_requests, default.min_requests),
         max_increase=_said(errors.max_increase, default.max_increase),
@@ -80,7 +84,7 @@ def judged(view: View, status: Status) -> Judgement | None:
         return None
     policy = evidence_policy(view.spec.analysis)
     # How long the step has lasted is a gate of its own, with a time in its message that does not change.
-    return engine.judge(
+    judgement = engine.judge(
         policy,
         _known(view, status) or engine.begin(policy),
         seconds_in_step=policy.min_duration,
@@ -88,6 +92,9 @@ def judged(view: View, status: Status) -> Judgement | None:
         candidate=f"version {candidate.version}",
         stable=f"version {status.stable.version}" if status.stable else "the stable version",
     )
+    if view.source_trouble and judgement.verdict is Verdict.WAIT:
+        judgement = replace(judgement, missing=view.source_trouble)
+    return with_metrics(judgement, view.metrics)
 
 
 def figures(view: View, status: Status) -> Figures | None:

@@ -13,6 +13,7 @@ from headgate_operator.api.evidence import EvidenceState, GuardState
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Policy, Spec, policy_of
 from headgate_operator.core.command import Command, Malformed
+from headgate_operator.core.evidence.custom import Finding
 from headgate_operator.core.observed import (
     Children,
     Deployment,
@@ -43,6 +44,8 @@ class View:
     refused: Refusal | None = None
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
     replies: Mapping[tuple[str, int], Reply] = field(default_factory=dict)  # of webhooks, by question and attempt
+    metrics: tuple[Finding, ...] = ()  # what is known of spec.analysis.metrics
+    source_trouble: str = ""  # why Prometheus, where it is the source, gives no counts
     evidence: EvidenceState | None = None  # with what this process has seen since the status was written
     guard: GuardState | None = None  # the same of a version that serves alone
 

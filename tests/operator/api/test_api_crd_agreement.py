@@ -78,6 +78,19 @@ _FULL: dict[str, Any] = {
         "historyLimit": 4,
     },
     "analysis": {
+        "source": "Prometheus",
+        "prometheus": {"url": "http://prometheus:9090"},
+        "metrics": [
+            {
+                "name": "revenue",
+                "query": "sum(a{revision='${candidate}'}) $ 1",
+                "min": "-0.5",
+                "max": "12",
+                "for": "5m",
+                "onFailure": "Rollback",
+                "dryRun": True,
+            }
+        ],
         "errorRate": {"maxIncrease": "0.02", "minEffect": "0.001", "minRatio": "1.5", "max": "0.1"},
         "latency": {"maxRatio": "1.5"},
         "interval": "20s",

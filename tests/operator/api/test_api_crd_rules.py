@@ -104,6 +104,21 @@ def test_samples_are_accepted_as_they_are(client: LocalClient, sample: Path) -> 
                 ({"timeout": "1h"}, "from 1s to 30s"),
             )
         ),
+        ({"analysis": {"source": "Elsewhere"}}, "spec.analysis.source"),
+        ({"analysis": {"prometheus": {"url": "prometheus:9090"}}}, "spec.analysis.prometheus.url"),
+        *(
+            ({"analysis": {"metrics": [{"name": "m", "query": "q", "min": "1"} | wrong]}}, says)
+            for wrong, says in (
+                ({"name": "M"}, "metrics[0].name"),
+                ({"query": "a{r='${candidat}'}"}, "metrics[0].query"),
+                ({"query": "${}"}, "metrics[0].query"),
+                ({"min": "1e3"}, "metrics[0].min"),
+                ({"max": "0.5"}, "min must not be above max"),
+                ({"for": "25h"}, "from 0s to 24h"),
+                ({"onFailure": "Ignore"}, "metrics[0].onFailure"),
+            )
+        ),
+        ({"analysis": {"metrics": [{"name": "m", "query": "q"}]}}, "give min, max or both"),
         ({"disruption": {"maxUnavailable": -1}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": 1001}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": "101%"}}, "spec.disruption.maxUnavailable"),

@@ -98,6 +98,9 @@ def test_a_reference_is_read_told_and_written_again(reference: dict[str, Any], r
                 ({"timeout": "0s"}, "spec.analysis.webhooks[0].timeout"),
             )
         ),
+        ({"analysis": {"source": "Elsewhere"}}, "spec.analysis.source"),
+        ({"analysis": {"prometheus": {"url": "prometheus:9090"}}}, "spec.analysis.prometheus.url"),
+        ({"analysis": {"metrics": [{"name": "m", "query": "q"}]}}, "spec.analysis.metrics[0].min"),
         (
             {"analysis": {"webhooks": [{"name": "bot", "url": "https://x", "when": "OnRollback"}] * 2}},
             "spec.analysis.webhooks",

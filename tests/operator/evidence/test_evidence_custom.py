@@ -134,7 +134,9 @@ def test_an_old_value_is_not_known_to_hold_still() -> None:
 
 
 def finding(where: Standing, *, on_failure: MetricFailure = MetricFailure.ROLLBACK, dry_run: bool = False) -> Finding:
-    return Finding(CustomMetric(name="revenue", query="q", on_failure=on_failure, dry_run=dry_run), where, "because")
+    return Finding(
+        CustomMetric(name="revenue", query="q", on_failure=on_failure, dry_run=dry_run), where, "because", "it"
+    )
 
 
 def judgement(verdict: Verdict) -> Judgement:
@@ -163,7 +165,7 @@ def test_a_dry_run_decides_nothing(where: Standing) -> None:
 
 def test_a_promotion_waits_for_every_metric() -> None:
     held = with_metrics(judgement(Verdict.PROMOTE), [finding(Standing.GOOD), finding(Standing.UNKNOWN)])
-    assert (held.verdict, held.gate, held.missing) == (Verdict.WAIT, "metrics/revenue", "because")
+    assert (held.verdict, held.gate, held.missing) == (Verdict.WAIT, "metrics/revenue", "it")
     assert with_metrics(judgement(Verdict.PROMOTE), [finding(Standing.GOOD)]) == judgement(Verdict.PROMOTE)
     assert with_metrics(judgement(Verdict.PROMOTE), []) == judgement(Verdict.PROMOTE)
 
@@ -188,6 +190,9 @@ def test_the_words_name_the_value_and_its_limits() -> None:
     metric = CustomMetric(name="revenue", query="q", min=0.98, max=2)
     assert found(metric, course(metric, (0, 0.51234)), BEGAN, INTERVAL).message == (
         "revenue is 0.5123, and at least 0.98 and at most 2 is wanted"
+    )
+    assert found(metric, course(metric, (0, 0.51234)), BEGAN, INTERVAL).waits == (
+        "metric revenue must be at least 0.98 and at most 2"
     )
     late = found(SLOWLY, course(SLOWLY, (0, 0.5)), BEGAN, INTERVAL)
     assert late.message == "revenue is 0.5, and at least 0.98 is wanted; it may be so for 30 s"

@@ -28,7 +28,7 @@ from headgate_operator.reconciler import Reconciler, Settings
 from headgate_operator.webhooks import Hosts, Webhooks
 from headgate_operator.work import Resync, Workers
 from headgate_operator.workqueue import WorkQueue
-from operator_world import Receiver
+from operator_world import NoMonitoring, Receiver
 from simulation.wire import Wire
 
 IMAGE = "ghcr.io/headgate/headgate-server:test"
@@ -101,6 +101,7 @@ class Process:
             goldens=self.goldens,
             webhooks=Webhooks(around.receiver, Hosts([]), read_secret=_no_secret, wake=self.queue.add, now=wall.now),
             evidence=Gathering(Feed(TwoArms()), Feed(OneArm())),
+            monitoring=NoMonitoring(),
             events=KubeEvents(
                 self.kube, now=wall.now, unique=lambda: f"{self.name}-{next(events)}", instance=self.name
             ),

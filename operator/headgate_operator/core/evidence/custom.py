@@ -94,6 +94,7 @@ class Finding:
     metric: CustomMetric
     standing: Standing
     message: str
+    waits: str = ""  # the same without the value, which changes at every look: status is not written for that
 
     @property
     def verdict(self) -> Verdict:
@@ -109,16 +110,21 @@ class Finding:
 
 def found(metric: CustomMetric, course: Course, now: datetime, interval: float) -> Finding:
     if isinstance(course.reading, NoValue):
-        return Finding(metric, Standing.UNKNOWN, f"{metric.name}: {course.reading.why}")
+        return _unknown(metric, course.reading.why)
     if course.at is None or not timedelta(0) <= now - course.at <= _patience(interval):
-        return Finding(metric, Standing.UNKNOWN, f"{metric.name}: the last value is too old")
+        return _unknown(metric, "the last value is too old")
     told = f"{metric.name} is {course.reading.number:.4g}, and {_limits(metric)} is wanted"
+    waits = f"metric {metric.name} must be {_limits(metric)}"
     if course.bad_since is None or course.bad_until is None:
-        return Finding(metric, Standing.GOOD, told)
+        return Finding(metric, Standing.GOOD, told, waits)
     if course.bad_until - course.bad_since < metric.lasting:
         allowed = words.duration(metric.lasting.total_seconds())
-        return Finding(metric, Standing.SUSPECT, f"{told}; it may be so for {allowed}")
-    return Finding(metric, Standing.BAD, told)
+        return Finding(metric, Standing.SUSPECT, f"{told}; it may be so for {allowed}", waits)
+    return Finding(metric, Standing.BAD, told, waits)
+
+
+def _unknown(metric: CustomMetric, why: str) -> Finding:
+    return Finding(metric, Standing.UNKNOWN, f"{metric.name}: {why}", f"metric {metric.name}: {why}")
 
 
 def with_metrics(judgement: Judgement, findings: Iterable[Finding]) -> Judgement:
@@ -133,9 +139,7 @@ def with_metrics(judgement: Judgement, findings: Iterable[Finding]) -> Judgement
         return replace(judgement, verdict=Verdict.ROLLBACK, gate=decisive.gate, reason=decisive.message, missing=None)
     if judgement.verdict is Verdict.WAIT:
         return judgement
-    return replace(
-        judgement, verdict=Verdict.WAIT, gate=decisive.gate, reason=decisive.message, missing=decisive.message
-    )
+    return replace(judgement, verdict=Verdict.WAIT, gate=decisive.gate, reason=decisive.message, missing=decisive.waits)
 
 
 def _patience(interval: float) -> timedelta:
