@@ -158,7 +158,7 @@ async def ask_pods(probe: Probe, children: Children, status: Status, *, compared
         readiness, counters = pod.readiness, pod.counters
         if pod.revision == candidate or (pod.revision == stable and not pod.ready):
             readiness = await probe.readiness(pod.address)
-        if pod.revision == draining or (pod.revision in compared and pod.ready):
+        if pod.revision == draining or pod.revision in compared:  # ready or not: its errors count
             counters = await probe.counters(pod.address)
         return replace(pod, readiness=readiness, counters=counters)
 
