@@ -20,8 +20,8 @@ from headgate_operator.core import (
     gates,
     memory_rules,
     plan,
+    quarantine,
     render,
-    rollouts,
     sizes,
     traffic_rules,
     wake,
@@ -86,7 +86,7 @@ def skip_the_digest_check(patch: Patch) -> None:
 
 
 def return_to_a_rejected_version(patch: Patch) -> None:
-    patch.setattr(rollouts, "is_rejected", lambda _status, _revision, _identity: False)
+    patch.setattr(quarantine, "is_rejected", lambda _status, _revision, _identity: False)
 
 
 def drain_on_a_timer_alone(patch: Patch) -> None:

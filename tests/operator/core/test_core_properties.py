@@ -18,6 +18,7 @@ from headgate_operator.api.status import Truth
 from headgate_operator.children import revision_of
 from headgate_operator.core.advance import advance
 from headgate_operator.core.observed import Counters, GoldenFailed, PodNotReady, PodSilent, Unresolved
+from headgate_operator.core.sizes import shares_traffic
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
@@ -161,8 +162,11 @@ def test_after_any_history_a_good_new_version_comes_to_serve(history: list[Deed]
 def test_at_rest_nothing_is_written_and_nothing_is_told(history: list[Deed]) -> None:
     lab = play(history, serving())
     lab.wait(8000)
-    status, writes, events = lab.status, len(lab.writes), len(lab.events)
+    writes, events = len(lab.writes), len(lab.events)
+    status = lab.status
     for _ in range(10):
         lab.now += timedelta(seconds=300)
         lab.step()
-    assert (lab.status, len(lab.writes), len(lab.events)) == (status, writes, events)
+    assert (len(lab.writes), len(lab.events)) == (writes, events)
+    if not shares_traffic(status):  # a canary that waits for traffic is no rest: its evidence is written now and then
+        assert lab.status == status
