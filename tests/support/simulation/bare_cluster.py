@@ -18,6 +18,8 @@ Obj = dict[str, Any]
 SERVICE_LABEL = "kubernetes.io/service-name"
 VERSION_LABEL = "headgate.dev/model-version"
 REVISION_LABEL = "headgate.dev/revision"
+REQUESTS_A_SECOND = 300.0  # to the public Service, spread evenly
+ERRING = 0.2  # of a version that errs
 ACCEPTS_AFTER_TERM = 5.0  # the servers' drain delay
 DIFFERS = "differs"  # as a script's digest: another one in every pod
 
@@ -38,6 +40,9 @@ class Server:
     restarts: int = 0
     listed: bool = False  # in the public endpoints
     listed_until: float | None = None
+    share: float = 0.0  # requests a second
+    counted_at: float = 0.0
+    served: float = 0.0  # by the present process
 
 
 class BareCluster:
@@ -45,6 +50,7 @@ class BareCluster:
 
     def __init__(self, chance: random.Random) -> None:
         self.store = BareStore()
+        self.erring: set[str] = set()  # versions that answer some requests with 500
         self._scripts: dict[str, Script] = {}
         self.endpoint_lag = 0.3  # seconds at most
         self.hurt: Callable[[], None] = lambda: None  # told before a pod dies by itself
@@ -94,6 +100,7 @@ class BareCluster:
         if server is None or not server.running:
             return None
         busy = self.busy(server)
+        self._count_requests(server)
         return {
             "start_id": f"{server.name}/{server.restarts}",
             "uptime_seconds": self._loop.time() - server.started,
@@ -106,9 +113,22 @@ class BareCluster:
             "open_connections": int(busy),
             "last_request_age_seconds": 0.0 if busy else None,
             "bucket_upper_bounds_seconds": BUCKETS,
-            "requests": [],
+            "requests": self._rows(server),
             "errors": [],
         }
+
+    def _count_requests(self, server: Server) -> None:
+        now = self._loop.time()
+        server.served += server.share * (now - server.counted_at)
+        server.counted_at = now
+
+    def _rows(self, server: Server) -> list[list[Any]]:
+        """All as fast as each other: one bucket."""
+        errs = ERRING if server.labels[VERSION_LABEL] in self.erring else 0.0
+        failed = int(server.served * errs)
+        told = ((200, int(server.served) - failed), (500, failed))
+        buckets = [0] * (len(BUCKETS) + 1)
+        return [["predict", code, count, [*buckets[:30], count, *buckets[31:]]] for code, count in told]
 
     def busy(self, server: Server) -> bool:
         left = None if server.listed_until is None else self._loop.time() - server.listed_until
@@ -180,7 +200,8 @@ class BareCluster:
             self._started(server)
 
     def _started(self, server: Server) -> None:
-        server.started = self._loop.time()
+        server.started = server.counted_at = self._loop.time()
+        server.served = 0.0
         self._show(server)
         script = server.script
         self._loop.call_later(script.ready_after + self._chance.uniform(0.01, 1.0), self._show, server)
@@ -326,9 +347,11 @@ class BareCluster:
     def _count_clients(self, endpoints: list[Obj]) -> None:
         listed = {one["targetRef"]["name"] for one in endpoints if one["conditions"]["ready"]}
         for server in self._servers.values():
+            self._count_requests(server)
             if server.listed and server.name not in listed:
                 server.listed_until = self._loop.time()
             server.listed = server.name in listed
+            server.share = REQUESTS_A_SECOND / len(listed) if server.listed else 0.0
 
 
 def is_ready(pod: Obj) -> bool:

@@ -42,10 +42,11 @@ class Oracle:
         self._lease: tuple[str, float] | None = None  # who holds it, and when the last renewal was sent
         self._passes: deque[float] = deque()
         self._destroyed: dict[str, str] = {}  # by process: what its present pass has destroyed
-        self._promise = 0
+        self._promise = self._replicas = 0
         self._hurt_until = 0.0
         self._rejected: set[str] = set()
         self._stable = ""
+        self._shared = "nobody's"  # the revision that a wide selector stands for
 
     def broken(self, rule: str) -> None:
         self._note(f"BROKEN: {rule}")
@@ -109,7 +110,7 @@ class Oracle:
             return
         if kind == "ModelDeployment" and new is not None:
             self._of_status((old or {}).get("status", {}), new.get("status", {}))
-            self._of_promise(new["spec"].get("replicas", 1))
+            self._of_promise(new["spec"])
         if kind == "Service" and obj["metadata"]["name"] == NAME:
             self._of_selector(new)
         if kind in {"Service", "EndpointSlice", "Pod", "ModelDeployment"}:
@@ -130,15 +131,22 @@ class Oracle:
             self.retried = False
         self._rejected = rejected
         self._stable = stable["revision"] if stable else ""
+        self._shared = self._stable if new.get("rollout", {}).get("phase") == "Canary" else "nobody's"
 
     def status_lost(self) -> None:
         self._rejected = set()
         self.accident()
 
-    def _of_promise(self, replicas: int) -> None:
-        if replicas > self._promise:
+    def _of_promise(self, spec: Obj) -> None:
+        """Economical goes back to a stable version of half the size, Rolling to what is left of it: it grows then."""
+        replicas = spec.get("replicas", 1)
+        if replicas > self._replicas:
             self.established = False
-        self._promise = replicas
+        self._replicas = replicas
+        rollout = spec.get("rollout", {})
+        self._promise = (replicas + 1) // 2 if rollout.get("capacity") == "Economical" else replicas
+        if rollout.get("strategy") == "Rolling":
+            self._promise = min(replicas, 1)
 
     def _of_selector(self, service: Obj | None) -> None:
         if service is None or self.edited:
@@ -168,7 +176,7 @@ class Oracle:
         ready = sum(is_ready(pod) for pod in self._pods() if selector <= pod["metadata"]["labels"].items())
         listed = self.listed()
         answering = sum(map(self._cluster.answers, listed))
-        right = service["spec"]["selector"].get("headgate.dev/revision") == self._stable
+        right = service["spec"]["selector"].get("headgate.dev/revision", self._shared) == self._stable
         whole = ready >= self._promise and answering == len(listed) >= self._promise
         if whole and right and self._now() >= self._hurt_until:
             self.established = True

@@ -41,6 +41,7 @@ class PlaneCluster:
     def __init__(self, chance: random.Random) -> None:
         self.runtime = _Runtime()
         self.plane = Plane(now=loop_clock, runtime=self.runtime, choose=chance)
+        self.erring: set[str] = set()
         self.endpoint_lag = 0.0  # the plane's controllers are never late
 
     async def __aenter__(self) -> PlaneCluster:

@@ -14,11 +14,12 @@ from fake_runtime import Script
 from simulation.bare_cluster import DIFFERS, BareCluster
 from simulation.oracle import NAME, NAMESPACE
 from simulation.virtual_time import run
-from simulation.world import GOOD, LATE, VERSIONS, World
+from simulation.world import ERRS, GOOD, LATE, VERSIONS, World
 
 LONGEST_REST = 3 * 3600.0  # a wall clock that was set back holds up what waits for a time
 MOST_PASSES = 1500
 SILENCE = 650.0  # two resyncs
+STRATEGIES = ("BlueGreen", "BlueGreen", "Canary", "Canary", "Canary", "Rolling")
 BAD = ("load fails", "never ready", "crashes", "out of memory", "golden fails", "golden fails", "digests differ")
 
 
@@ -62,8 +63,11 @@ async def _tell(seed: int, cluster: Callable[[random.Random], Any]) -> Told:
 
 async def _bad_minutes(world: World) -> None:
     chance = world.chance
+    strategy = chance.choice(STRATEGIES)
     for version in VERSIONS:
-        kind = GOOD if chance.random() < 0.5 else chance.choice([*BAD, LATE])
+        kind = GOOD if chance.random() < 0.5 else chance.choice([*BAD, LATE, ERRS])
+        if kind == "digests differ" and strategy != "BlueGreen":
+            kind = "load fails"  # the first step may have a single pod, which agrees with itself
         world.behaves(version, kind, _script(kind, chance))
     world.weather.api = chance.choice([0, 0, 0.02, 0.1])
     world.weather.watch_lost = chance.choice([0, 0, 0.3, 1.0])
@@ -72,11 +76,16 @@ async def _bad_minutes(world: World) -> None:
     rollout = {"keepWarm": chance.choice(["0s", "5s", "40s"]), "progressDeadline": chance.choice(["30s", "90s"])}
     if chance.random() < 0.3:
         rollout["blueGreen"] = {"minDuration": "7s"}
+    rollout |= {"strategy": strategy, "capacity": chance.choice(["Safe", "Economical"])}
+    analysis = {"interval": "5s", "minDuration": "10s", "minRequests": 10}
+    if strategy == "Canary":
+        rollout["steps"] = chance.choice([[{"weight": 25}, {"weight": 50, "minDuration": "15s"}], [{"weight": 50}]])
+        rollout |= {"maxDuration": "3m", "onInconclusive": chance.choice(["Promote", "Rollback"])}
     world.note(f"versions {world.kinds}; {world.weather}; {rollout}")
     world.start("a")
     world.start("b")
     fewest = 2 if "digests differ" in world.kinds.values() else 1
-    world.create(replicas=chance.choice([fewest, 2, 3]), rollout=rollout)
+    world.create(replicas=chance.choice([fewest, 2, 3]), rollout=rollout, analysis=analysis)
     deeds = _deeds(harmless=chance.random() < 0.5)
     await asyncio.sleep(chance.choice([3.0, 12.0]))
     for _ in range(chance.randint(4, 10)):
@@ -116,6 +125,10 @@ def _deeds(*, harmless: bool) -> list[tuple[str, Deed]]:
         ("somebody scales", _scale),
         ("undo", lambda world: world.order("undo")),
         ("retry", lambda world: world.order("retry")),
+        ("promote", lambda world: world.order("promote")),
+        ("abort", lambda world: world.order("abort")),
+        ("pause", lambda world: world.order("pause")),
+        ("resume", lambda world: world.order("resume")),
         ("a pause begins or ends", _pause),
         ("the registry goes down or comes back", _registry),
         *[("an operator crashes", _crash)] * 2,
@@ -271,6 +284,8 @@ async def _calm(world: World) -> None:
     spec = world.object()["spec"]
     world.edit(paused=False, replicas=spec.get("replicas", 1) or 2)
     world.loop.call_later(45.0, lambda: setattr(weather, "api", 0.0))  # a bad time that was still to end
+    await asyncio.sleep(20.0)
+    world.order("resume")
     await _rest(world)
     if world.oracle.violations:
         return

@@ -33,7 +33,7 @@ from simulation.wire import Sent, Weather, Wire
 Obj = dict[str, Any]
 KEY = Key(NAMESPACE, NAME)
 VERSIONS = ("1", "2", "3", "4")
-GOOD, LATE = "good", "fails later"
+GOOD, LATE, ERRS = "good", "fails later", "errs"
 log = logging.getLogger(__name__)
 
 
@@ -138,6 +138,7 @@ class World:
     def _tell_status(self, status: Obj) -> None:
         told = {role: _short(status[role]) for role in ("stable", "candidate", "previous") if role in status}
         told |= {"rollout": status.get("rollout", {}).get("phase", "-")}
+        told |= {"step": status.get("candidate", {}).get("step", "-")}
         told |= {"rejected": [entry["version"] for entry in status.get("rejected", [])]}
         if told != self._statuses:
             self._statuses = told
@@ -185,12 +186,14 @@ class World:
     # --- users and registries -----------------------------------------------------------------------------------------
 
     def is_good(self, version: str) -> bool:
-        return self.kinds.get(version, GOOD) in {GOOD, LATE}
+        return self.kinds.get(version, GOOD) in {GOOD, LATE, ERRS}
 
     def behaves(self, version: str, kind: str, script: Script) -> None:
         self.kinds[version] = kind
         self.cluster.script(version, script)
         self.registry.examples[version] = b"{}"
+        if kind == ERRS:
+            self.cluster.erring.add(version)
         if kind == "golden fails":
             self.probe.golden_fails[version] = "not finite"
 
@@ -208,6 +211,7 @@ class World:
     def order(self, verb: str) -> None:
         status = self.status()
         self._commands += 1
+        leading = [machine for machine, process in self.processes.items() if process.leads]  # a clock that is right
         last = max((entry["rollout"] for entry in status.get("history", [])), default=0)
         command = {
             "id": f"command-{self._commands}",
@@ -215,7 +219,7 @@ class World:
             "uid": self.object()["metadata"]["uid"],
             "rollout": status.get("rollout", {}).get("id", last),
             "stable": status.get("stable", {}).get("revision", ""),
-            "issuedAt": self.walls["a"].now().isoformat(),
+            "issuedAt": self.walls[leading[0] if leading else "a"].now().isoformat(),
         }
         self.oracle.retried |= verb == "retry"
         annotations = {"headgate.dev/command": json.dumps(command)}
