@@ -15,9 +15,9 @@ pytestmark = pytest.mark.looptime
 async def test_a_status_that_the_server_does_not_keep_is_told_and_backed_off_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    old = copy.deepcopy(operator_world._definition())
+    old = copy.deepcopy(operator_world.definition())
     del old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["ready"]
-    monkeypatch.setattr(operator_world, "_definition", lambda: old)
+    monkeypatch.setattr(operator_world, "definition", lambda: old)
     async with operated(promise=None, running=False) as world:
         world.create()
         results = [await world.reconciler.reconcile(world.key) for _ in range(5)]
