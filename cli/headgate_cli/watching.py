@@ -106,6 +106,7 @@ def patiently(look: Callable[[], T], instead: Callable[[str], T]) -> Callable[[]
 
 def _in_place(out: Console, look: Callable[[], list[str]]) -> None:
     shown: list[str] = []
+    out.soft_wrap = False  # a live view must know how high it is; soft wrapping would cut its lines off instead
     with Live(console=out, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
             if (lines := look()) != shown:

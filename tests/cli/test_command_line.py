@@ -281,7 +281,8 @@ def test_on_a_terminal_the_picture_is_drawn_when_it_changes(monkeypatch: pytest.
     monkeypatch.setattr(
         watching, "console", lambda: Console(file=drawn, force_terminal=True, theme=watching.THEME, width=80)
     )
-    looks = iter([["worse  ███"], ["worse  ███"], ["no worse  ████"]])
+    last = "no worse  ████ " + "reasons " * 12 + "to the end"
+    looks = iter([["worse  ███"], ["worse  ███"], [last]])
     ended = 0
 
     def pause(seconds: float) -> None:
@@ -293,6 +294,7 @@ def test_on_a_terminal_the_picture_is_drawn_when_it_changes(monkeypatch: pytest.
     monkeypatch.setattr(watching.time, "sleep", pause)
     watching.watch(lambda: next(looks), lambda: "never a line")
     assert drawn.getvalue().count("no worse") >= 1
+    assert "to the end" in drawn.getvalue(), "what is too long for a line goes on in the next"
     assert "never a line" not in drawn.getvalue()
 
 
