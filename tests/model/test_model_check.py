@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 
-from headgate_operator.api.spec import RolloutSpec
+from headgate_operator.api.spec import OnInconclusive, RolloutSpec, Step, Strategy
 from modelcheck import engine
 from modelcheck.beginnings import nothing, rationed, serving, undisturbed
 from modelcheck.engine import CRASHES, DIGESTS_DIFFER, GOLDEN_FAILS, LOAD_FAILS, NEVER_READY, Operator
@@ -96,3 +96,27 @@ def test_a_switch_that_waits_for_its_time_is_no_exception() -> None:
 def rollout(world: World) -> list[State]:
     """From version 1 at rest to version 2 at rest, state by state."""
     return undisturbed(world, replace(serving(world), wanted="2"))
+
+
+@pytest.mark.parametrize(("strategy", "faults"), [(Strategy.CANARY, 1), (Strategy.ROLLING, 0)])
+def test_sharing_the_traffic_breaks_no_rule(strategy: Strategy, faults: int) -> None:
+    """A rolling update still takes pods away that are needed again by the time of the write: without accidents."""
+    small = World(operator=sharing(strategy), orders=("abort", "undo"), accidents=("death",))
+    found = search(small, rationed([serving(small)], users=1, faults=faults), at_most=6_000)
+    assert found.exhausted
+    search(small, rationed([serving(small)], users=2), at_most=3_000)
+
+
+def test_a_canary_of_a_bad_version_gets_no_traffic() -> None:
+    small = World(operator=sharing(Strategy.CANARY, GOLDEN_FAILS), orders=("abort", "promote"), accidents=("death",))
+    found = search(small, rationed([serving(small)], users=1, faults=1), at_most=4_000)
+    assert found.exhausted
+
+
+def sharing(strategy: Strategy, second: str = engine.GOOD) -> Operator:
+    """No pod tells of its traffic: a step ends because it has lasted, which is the same to whoever moves it."""
+    step = timedelta(seconds=60)
+    rollout = RolloutSpec(keep_warm=timedelta(minutes=10), max_duration=step, on_inconclusive=OnInconclusive.PROMOTE)
+    if strategy is Strategy.CANARY:
+        rollout = replace(rollout, steps=(Step(weight=50),))
+    return Operator({"2": second}, rollout, strategy)

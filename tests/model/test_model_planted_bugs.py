@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from headgate_operator.api.status import Rejected, Status
+from headgate_operator.api.spec import OnInconclusive, RolloutSpec, Step, Strategy
+from headgate_operator.api.status import Phase, Rejected, Status
 from headgate_operator.core import (
     advance,
+    canary_rules,
     candidate_rules,
     failures,
     gates,
@@ -30,10 +33,11 @@ from headgate_operator.core import (
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.view import View
 from modelcheck import engine
-from modelcheck.beginnings import rationed, serving
+from modelcheck.beginnings import rationed, serving, undisturbed
 from modelcheck.engine import DIGESTS_DIFFER, GOLDEN_FAILS, GOOD, Operator
 from modelcheck.events import World
 from modelcheck.search import Search
+from modelcheck.state import KEEP_WARM
 
 Patch = pytest.MonkeyPatch
 
@@ -137,6 +141,55 @@ def decide_again_what_was_decided(patch: Patch) -> None:
     patch.setattr(advance, "summarise", restless)
 
 
+def widen_before_the_old_pods_are_gone(patch: Patch) -> None:
+    patch.setattr(render, "_may_be_wide", lambda _view, status: sizes.shares_traffic(status))
+    patch.setattr(canary_rules, "WIDEN", (gates.verified,))
+    patch.setattr(canary_rules, "make_way", lambda _view, status: _into_the_first_step(status))
+
+
+def _into_the_first_step(status: Status) -> Status:
+    assert status.candidate is not None
+    assert status.rollout is not None
+    entered = replace(status.candidate, step=0, weight=50)
+    return replace(status, candidate=entered, rollout=replace(status.rollout, phase=Phase.CANARY))
+
+
+def switch_to_a_candidate_that_is_not_complete(patch: Patch) -> None:
+    patch.setattr(canary_rules, "REACH_STEP", ())
+    patch.setattr(canary_rules, "LEAVE_STEP", ())
+
+
+def forget_to_narrow_on_rollback(patch: Patch) -> None:
+    public = render.public_revision
+    patch.setattr(render, "public_revision", lambda view, status: None if view.wide else public(view, status))
+
+
+def shrink_stable_before_the_candidate_is_there(patch: Patch) -> None:
+    patch.setattr(sizes, "_kept_until_then", lambda _view, _status, _candidate: 0)
+
+
+PLANTED_IN_A_CANARY: list[tuple[Callable[[Patch], None], Strategy, str, int]] = [
+    (
+        widen_before_the_old_pods_are_gone,
+        Strategy.CANARY,
+        "the selector becomes wide while 3 revisions have pods (1, 2, 3)",
+        6,
+    ),
+    (
+        switch_to_a_candidate_that_is_not_complete,
+        Strategy.CANARY,
+        "traffic is decided to go from 3 ready pods to 1 of version 2",
+        1,
+    ),
+    (forget_to_narrow_on_rollback, Strategy.CANARY, "it rests in the middle of a rollout", 21),
+    (
+        shrink_stable_before_the_candidate_is_there,
+        Strategy.ROLLING,
+        "version 1 is scaled from 3 to 2 pods, and traffic still reaches it",
+        1,
+    ),
+]
+
 PLANTED: list[tuple[Callable[[Patch], None], str, str, int]] = [
     (
         scale_down_before_the_switch_is_seen,
@@ -169,6 +222,27 @@ def test_a_planted_bug_is_found(
     beginning = serving(world)
     bug(monkeypatch)
     found = Search(world, most_states=4_000).run(*rationed([beginning], users=3))
+    assert found.counterexample is not None, f"not found in {found.states} states"
+    print(found.counterexample)
+    assert (found.counterexample.rule, found.counterexample.length - 1) == (rule, steps)
+
+
+@pytest.mark.parametrize(
+    ("bug", "strategy", "rule", "steps"), PLANTED_IN_A_CANARY, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_bug_planted_in_a_canary_is_found(
+    monkeypatch: Patch, bug: Callable[[Patch], None], strategy: Strategy, rule: str, steps: int
+) -> None:
+    minute = timedelta(seconds=60)
+    policy = RolloutSpec(keep_warm=KEEP_WARM, max_duration=minute, on_inconclusive=OnInconclusive.PROMOTE)
+    if strategy is Strategy.CANARY:
+        policy = replace(policy, steps=(Step(weight=25),))
+    world = World(
+        operator=Operator({}, policy, strategy), versions=("1", "2", "3"), orders=("abort",), accidents=("death",)
+    )
+    path = undisturbed(world, replace(serving(world, replicas=3), wanted="2"))
+    bug(monkeypatch)
+    found = Search(world, most_states=6_000).run(*rationed(path, users=1))
     assert found.counterexample is not None, f"not found in {found.states} states"
     print(found.counterexample)
     assert (found.counterexample.rule, found.counterexample.length - 1) == (rule, steps)

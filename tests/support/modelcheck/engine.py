@@ -85,6 +85,7 @@ class Operator:
     ) -> None:
         self.behaviours = dict(behaviours)
         self.rollout = replace(rollout or RolloutSpec(keep_warm=KEEP_WARM), strategy=strategy)
+        self.shares = strategy is not Strategy.BLUE_GREEN
         if self.rollout.progress_deadline is None:
             self.rollout = replace(self.rollout, progress_deadline=DEADLINE)
 

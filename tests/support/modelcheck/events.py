@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from headgate_operator.api.spec import Strategy
 from headgate_operator.api.status import Status
 from headgate_operator.core.command import Command, current_rollout
 from headgate_operator.core.failures import deadline_runs
@@ -14,6 +15,7 @@ from modelcheck.engine import NEVER_READY_KINDS, Operator, version_of
 from modelcheck.state import CONTENTS, NAME, NOW, UID, Budget, PodState, Shown, State, later
 
 MOST_RESTARTS = 2
+LEAST_STEP = timedelta(seconds=60)  # analysis.minDuration where nobody sets it
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ def _moments(operator: Operator, status: Status) -> Iterator[datetime]:
         yield candidate.deadline_from + policy.progress_deadline
     if candidate is not None and candidate.verified_at is not None and policy.min_duration is not None:
         yield candidate.verified_at + policy.min_duration
+    canary = rollout is not None and rollout.strategy == Strategy.CANARY
+    if canary and candidate is not None and candidate.step_started_at is not None:
+        yield candidate.step_started_at + LEAST_STEP
     if previous is not None and previous.draining_since is not None:
         yield previous.draining_since + BACKSTOP
     elif previous is not None and previous.warm_until is not None:

@@ -54,7 +54,8 @@ def describe(state: State) -> str:
             ) if on]  # fmt: skip
             parts.append(f"{name} {role.version}" + (f" ({', '.join(more)})" if more else ""))
     if status.rollout is not None:
-        parts.append(f"rollout {status.rollout.phase}")
+        step = status.candidate.step if status.candidate is not None else None
+        parts.append(f"rollout {status.rollout.phase}" + (f", step {step}" if step is not None else ""))
     if status.rejected:
         parts.append(f"rejected {', '.join(entry.version for entry in status.rejected)}")
     pods = [f"{version_of(state, name)}: {', '.join(map(_of_pod, found))}" for name, found in state.pods]
