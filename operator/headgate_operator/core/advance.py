@@ -20,6 +20,7 @@ Rule = Callable[[View, Status], Status]
 RULES: tuple[Rule, ...] = (
     memory_rules.remember_model,
     memory_rules.adopt,
+    canary_rules.forget_approvals,
     command_rules.obey,
     memory_rules.forget_what_is_over,
     webhooks.record,

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headgate_operator.api.spec import OnFailure, OnInconclusive
+from headgate_operator.api.spec import OnFailure, OnInconclusive, Strategy
 from headgate_operator.api.status import By, Candidate, Phase, Scope, Status
 from headgate_operator.core.analysis import checkpoint_due, judged, requests_of, step_overdue
 from headgate_operator.core.canary_gates import LEAVE_STEP, REACH_STEP, WIDEN
 from headgate_operator.core.evidence.judgement import Verdict as Says
 from headgate_operator.core.gates import held_by
 from headgate_operator.core.quarantine import Verdict
-from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, promote
+from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, policy_status, promote
 from headgate_operator.core.sizes import can_return, in_steps, last_step, shares_traffic, step_at
 from headgate_operator.core.view import View
+
+
+def forget_approvals(view: View, status: Status) -> Status:
+    """A word on a step that has become another one means nothing any more."""
+    rollout, now = status.rollout, policy_status(view.policy)
+    if rollout is None or rollout.strategy != Strategy.CANARY or now.steps == rollout.policy.steps:
+        return status
+    before, after = ([step.weight for step in steps] for steps in (rollout.policy.steps, view.policy.steps))
+    kept = tuple(given for given in rollout.approvals if before[given.step :][:1] == after[given.step :][:1])
+    return replace(status, rollout=replace(rollout, policy=now, approvals=kept if before else rollout.approvals))
 
 
 def widen(view: View, status: Status) -> Status:

@@ -1,0 +1,56 @@
+"""Canaries that are edited, held up or hit by an outage in the middle: each of these once went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core_lab import WIDE, Lab, serving
+from headgate_operator.api.spec import Approval, Step, Strategy
+from headgate_operator.api.webhooks import WebhookSpec, When
+from headgate_operator.core.observed import PodNotReady, PodSilent
+
+LOADING = PodNotReady(reason="Loading", permanent=False, message="")
+STEPS = (Step(weight=10), Step(weight=50))
+BOT = WebhookSpec(name="bot", url="https://bots.example.com/x", when=When.BEFORE_PROMOTION)
+
+
+def canary(**rollout: Any) -> Lab:
+    lab = serving(replicas=3, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
+    lab.want("2")
+    lab.settle()
+    assert lab.selected == WIDE
+    return lab
+
+
+def ordered(lab: Lab, verb: str, **args: Any) -> Lab:
+    lab.order(verb, args=args)
+    return lab.settle()
+
+
+def place(lab: Lab) -> tuple[int | None, int | None]:
+    candidate = lab.status.candidate
+    return (candidate.step, candidate.weight) if candidate else (None, None)
+
+
+def down(lab: Lab, *versions: str) -> None:
+    for version in versions:
+        lab.behaves(version, ready=False, says=PodSilent(), crash_looping=True)
+
+
+def test_an_approval_is_of_a_step_and_not_of_its_number() -> None:
+    steps = (Step(weight=10), *(Step(weight=weight, approval=Approval.MANUAL) for weight in (20, 50)))
+    lab = ordered(canary(steps=steps), "promote")
+    assert [given.step for given in lab.status.rollout.approvals] == [1]  # type: ignore[union-attr]
+    lab.rollout(steps=(steps[0], steps[2]))
+    lab.requests = 300
+    lab.wait(1800)
+    assert (place(lab), lab.said("Progressing")[1]) == ((0, 10), "WaitingForApproval")
+    ordered(lab, "promote")
+    assert place(lab) == (1, 50)
+
+
+def test_an_approval_outlives_an_edit_of_other_steps() -> None:
+    lab = ordered(canary(steps=(Step(weight=10), Step(weight=50, approval=Approval.MANUAL))), "promote")
+    lab.rollout(steps=(Step(weight=12), Step(weight=50, approval=Approval.MANUAL)))
+    lab.settle()
+    assert [given.step for given in lab.status.rollout.approvals] == [1]  # type: ignore[union-attr]
