@@ -18,6 +18,7 @@ from headgate_operator.core.quarantine import Verdict
 from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, policy_status, promote
 from headgate_operator.core.sizes import can_return, in_steps, last_step, shares_traffic, step_at
 from headgate_operator.core.view import View
+from headgate_operator.core.weights import WHOLE
 
 
 def forget_approvals(view: View, status: Status) -> Status:
@@ -74,11 +75,21 @@ def follow_the_steps(view: View, status: Status) -> Status:
     candidate = _in_traffic(status)
     if candidate is None or candidate.step is None:
         return status
-    step = min(candidate.step, last_step(view, status))
+    step = _present_step(view, status, candidate)
     weight = step_at(view, status, step).weight
     if (step, weight) == (candidate.step, candidate.weight):
         return status
     return replace(status, candidate=enter(view, status, candidate, step))
+
+
+def _present_step(view: View, status: Status, candidate: Candidate) -> int:
+    """By its weight, not by its number: fewer steps must not make a step of a canary the switch."""
+    step, weight, last = candidate.step or 0, candidate.weight or 0, last_step(view, status)
+    if weight >= WHOLE:
+        return last
+    if step < last and step_at(view, status, step).weight == weight:
+        return step
+    return max((each for each in range(last) if step_at(view, status, each).weight <= weight), default=0)
 
 
 def stop_at_zero(view: View, status: Status) -> Status:

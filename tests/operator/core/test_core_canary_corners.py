@@ -8,6 +8,7 @@ from core_lab import WIDE, Lab, serving
 from headgate_operator.api.spec import Approval, Step, Strategy
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
+from headgate_operator.core.replies import Replied
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 STEPS = (Step(weight=10), Step(weight=50))
@@ -54,3 +55,33 @@ def test_an_approval_outlives_an_edit_of_other_steps() -> None:
     lab.rollout(steps=(Step(weight=12), Step(weight=50, approval=Approval.MANUAL)))
     lab.settle()
     assert [given.step for given in lab.status.rollout.approvals] == [1]  # type: ignore[union-attr]
+
+
+def test_fewer_steps_do_not_make_the_present_one_the_switch() -> None:
+    lab = ordered(canary(steps=(Step(weight=10), Step(weight=30), Step(weight=50))), "promote")
+    assert place(lab) == (1, 30)
+    lab.rollout(steps=(Step(weight=20),))
+    lab.settle()
+    assert (lab.stable, lab.selected, place(lab)) == ("1", WIDE, (0, 20))
+
+
+def test_new_steps_are_found_by_their_weight() -> None:
+    lab = ordered(canary(), "promote")
+    lab.rollout(steps=tuple(Step(weight=weight) for weight in (5, 10, 25, 40)))
+    lab.settle()
+    assert place(lab) == (3, 40)
+    lab.rollout(steps=STEPS)
+    lab.settle()
+    assert place(lab) == (0, 10)
+
+
+def test_a_rolling_rollout_keeps_its_share_when_replicas_change() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING)
+    lab.edit(webhooks=(BOT,))
+    lab.webhooks["bot"] = Replied(False)
+    lab.want("2")
+    lab.wait(10)
+    assert lab.deployed() == {"1": 1, "2": 2}
+    lab.edit(replicas=6)
+    lab.wait(10)
+    assert lab.deployed()["2"] >= 4
