@@ -37,8 +37,11 @@ def shares_traffic(status: Status) -> bool:
 
 
 def can_return(view: View, status: Status) -> bool:
-    """Traffic is never taken from pods that answer and given to none."""
-    return status.stable is not None and view.ready_pods(status.stable.revision) > 0
+    """Traffic is never taken from pods that answer and given to none. Where nobody answers, nothing is taken."""
+    stable, candidate = status.stable, status.candidate
+    if stable is None:
+        return False
+    return view.ready_pods(stable.revision) > 0 or (candidate is not None and view.ready_pods(candidate.revision) == 0)
 
 
 def last_step(view: View, status: Status) -> int:

@@ -85,3 +85,27 @@ def test_a_rolling_rollout_keeps_its_share_when_replicas_change() -> None:
     lab.edit(replicas=6)
     lab.wait(10)
     assert lab.deployed()["2"] >= 4
+
+
+def test_where_nobody_answers_another_version_may_take_over() -> None:
+    lab = canary()
+    down(lab, "1", "2")
+    lab.settle()
+    lab.want("3")
+    lab.wait(1200)
+    assert (lab.candidate or lab.stable) == "3"
+    assert "Superseded" in lab.outcomes or "RolledBack" in lab.outcomes
+
+
+def test_a_rolling_rollout_whose_last_step_dies_goes_back() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING)
+
+    def watch(lab: Lab) -> None:
+        if lab.candidate and lab.deployed().get("1") == 0:
+            down(lab, "2")
+
+    lab.watch = watch
+    lab.want("2")
+    lab.wait(60)
+    assert (lab.stable, lab.selected, lab.deployed()) == ("1", "1", {"1": 3})
+    assert lab.outcomes[-1] == "RolledBack"
