@@ -154,9 +154,9 @@ def _may_be_wide(view: View, status: Status) -> bool:
 
 
 def _returning(view: View, status: Status) -> bool:
-    """A candidate is being taken out of the traffic, and its pods still have it."""
+    """A candidate is (being) taken out of the traffic, and its pods still have it."""
     rollout = status.rollout
-    if rollout is None or rollout.phase is not Phase.SWITCHING or not view.wide or view.spec.replicas == 0:
+    if rollout is None or rollout.phase is Phase.VERIFYING or not view.wide or view.spec.replicas == 0:
         return False
     return view.ready_pods(rollout.to_revision) > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from core_lab import WIDE, Lab, serving
@@ -109,3 +110,16 @@ def test_a_rolling_rollout_whose_last_step_dies_goes_back() -> None:
     lab.wait(60)
     assert (lab.stable, lab.selected, lab.deployed()) == ("1", "1", {"1": 3})
     assert lab.outcomes[-1] == "RolledBack"
+
+
+def test_a_third_revision_does_not_cut_off_the_candidate_that_alone_answers() -> None:
+    lab = canary()
+    lab.behaves("1", ready=False, says=PodSilent())
+    assert lab.status.stable is not None
+    other = next(pod for pod in lab.pods() if pod.revision == lab.status.stable.revision)
+    lab.stuck = (replace(other, name="x-0", revision="x", ready=False),)
+    lab.settle()
+    assert lab.selected == WIDE
+    lab.behaves("1")
+    lab.settle()
+    assert lab.selected == "1"
