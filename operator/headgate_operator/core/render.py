@@ -118,7 +118,7 @@ def public_revision(view: View, status: Status) -> str | None:
     """What the public Service shall select at this moment: None = the pods of every revision. Else stable, unless that
     would cut off what still answers."""
     target = status.stable.revision if status.stable else NO_REVISION
-    if _may_be_wide(view, status) or (_returning(view, status) and view.ready_pods(target) == 0):
+    if _may_be_wide(view, status) or _still_wide(view, status, target):
         return None
     live = view.children.public.revision if view.children.public else None
     if _lost_pods_since(view, status, target):
@@ -153,12 +153,20 @@ def _may_be_wide(view: View, status: Status) -> bool:
     return view.spec.replicas > 0 and with_pods <= {stable.revision, candidate.revision}
 
 
-def _returning(view: View, status: Status) -> bool:
-    """A candidate is (being) taken out of the traffic, and its pods still have it."""
+def _still_wide(view: View, status: Status, target: str) -> bool:
+    """The traffic of a canary goes to one side, and that side cannot take it yet: nobody answers there, or (where there
+    is nothing against the other) not all of its pods are back."""
     rollout = status.rollout
-    if rollout is None or rollout.phase is Phase.VERIFYING or not view.wide or view.spec.replicas == 0:
+    if rollout is None or rollout.phase is not Phase.SWITCHING or not view.wide or view.spec.replicas == 0:
         return False
-    return view.ready_pods(rollout.to_revision) > 0
+    before = status.previous.revision if status.previous else ""
+    other = rollout.to_revision if rollout.to_revision != target else before
+    if view.ready_pods(other) == 0:
+        return False
+    if view.ready_pods(target) == 0:
+        return True
+    in_time = rollout.decided_at is not None and view.now - rollout.decided_at < BACKSTOP
+    return rollout.outcome in _IN_NO_HURRY and in_time and view.ready_pods(target) < view.spec.replicas
 
 
 def disruption_budget(view: View, status: Status) -> list[Obj]:
@@ -192,6 +200,7 @@ def disruption_budget(view: View, status: Status) -> list[Obj]:
     ]
 
 
+_IN_NO_HURRY = {Outcome.CANCELLED, Outcome.SUPERSEDED}
 _WITHOUT_TRAFFIC = {Outcome.FIRST_ROLLOUT_FAILED, Outcome.CANCELLED, Outcome.SUPERSEDED}
 
 

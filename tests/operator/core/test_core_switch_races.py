@@ -71,3 +71,30 @@ def test_a_previous_version_whose_revision_somebody_deleted_does_not_stay_for_ev
     lab.want("3")
     lab.wait(60)
     assert lab.stable == "3"
+
+
+def test_a_rolling_update_that_is_called_off_grows_the_old_version_before_it_gets_all_the_traffic() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING)
+    lab.want("2")
+    while lab.deployed() != {"1": 1, "2": 2}:
+        lab.step()
+    lab.behaves("1", ready_pods=1)
+    lab.want("1")
+    lab.settle()
+    assert (lab.selected, lab.deployed()["1"]) == (WIDE, 3)
+    lab.behaviours.clear()
+    lab.settle()
+    assert (lab.selected, lab.deployed()) == ("1", {"1": 3})
+
+
+def test_a_promoted_version_that_loses_all_its_pods_before_the_write_does_not_get_the_traffic() -> None:
+    lab = serving(replicas=3, strategy=Strategy.CANARY, steps=(Step(weight=10),))
+    lab.want("2")
+    lab.settle()
+    lab.order("promote")
+    while lab.stable != "2":
+        assert lab.step()
+    lab.behaves("2", ready=False)
+    lab.now += timedelta(minutes=3)
+    lab.settle()
+    assert lab.selected in {WIDE, "1"}
