@@ -157,7 +157,7 @@ def _still_wide(view: View, status: Status, target: str) -> bool:
     """The traffic of a canary goes to one side, and that side cannot take it yet: nobody answers there, or (where there
     is nothing against the other) not all of its pods are back."""
     rollout = status.rollout
-    if rollout is None or rollout.phase is not Phase.SWITCHING or not view.wide or view.spec.replicas == 0:
+    if rollout is None or rollout.phase is Phase.VERIFYING or not view.wide or view.spec.replicas == 0:
         return False
     before = status.previous.revision if status.previous else ""
     other = rollout.to_revision if rollout.to_revision != target else before

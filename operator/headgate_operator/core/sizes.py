@@ -79,16 +79,21 @@ def _stable_and_candidate(view: View, status: Status) -> tuple[int, int]:
     if candidate.step is None:
         return replicas, at_step(view, status, 0).candidate
     now = at_step(view, status, candidate.step)
-    return max(now.stable, _kept_until_then(view, status, candidate)), now.candidate
+    return max(now.stable, _kept_until_then(view, status, candidate, now.candidate)), now.candidate
 
 
-def _kept_until_then(view: View, status: Status, candidate: Candidate) -> int:
-    """The stable pods that are still needed while the step is being brought about."""
-    if candidate.step_started_at is not None or candidate.step is None:
+def _kept_until_then(view: View, status: Status, candidate: Candidate, wanted: int) -> int:
+    """The stable pods that are still needed: until the candidate has its `wanted` pods, and where it loses some before
+    the others are gone."""
+    if candidate.step is None:
         return 0
-    if candidate.step == 0:
-        return view.spec.replicas
-    return at_step(view, status, candidate.step - 1).stable
+    before = view.spec.replicas if candidate.step == 0 else at_step(view, status, candidate.step - 1).stable
+    if candidate.step_started_at is None:
+        return before
+    stable = view.deployment(status.stable.revision) if status.stable is not None else None
+    if stable is None or view.ready_pods(candidate.revision) >= wanted:
+        return 0
+    return min(before, stable.wanted)
 
 
 def _previous(view: View, previous: Previous | None) -> int:

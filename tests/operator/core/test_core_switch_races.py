@@ -98,3 +98,17 @@ def test_a_promoted_version_that_loses_all_its_pods_before_the_write_does_not_ge
     lab.now += timedelta(minutes=3)
     lab.settle()
     assert lab.selected in {WIDE, "1"}
+
+
+def test_a_candidate_that_loses_pods_before_the_old_ones_are_gone_keeps_them() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING)
+    lab.want("2")
+    while lab.status.candidate is None or lab.status.candidate.step_started_at is None:
+        assert lab.step()
+    assert lab.deployed() == {"1": 3, "2": 1}
+    lab.behaves("2", ready=False)
+    lab.settle()
+    assert lab.deployed() == {"1": 3, "2": 1}
+    lab.behaviours.clear()
+    lab.settle()
+    assert (lab.stable, lab.deployed()) == ("2", {"2": 3})
