@@ -18,6 +18,7 @@ from headgate_operator.core.quarantine import Verdict
 from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, policy_status, promote
 from headgate_operator.core.sizes import can_return, in_steps, last_step, shares_traffic, step_at
 from headgate_operator.core.view import View
+from headgate_operator.core.wanted import frozen
 from headgate_operator.core.weights import WHOLE
 
 
@@ -119,8 +120,9 @@ def end_inconclusive(view: View, status: Status) -> Status:
     if view.policy.on_inconclusive is not OnInconclusive.ROLLBACK:
         return status  # Hold waits; Promote is for the gates to say
     judgement = judged(view, status)
-    why = judgement.missing or judgement.reason if judgement else ""
-    message = f"no verdict within maxDuration. {why}".strip()
+    if judgement is None or judgement.verdict is not Says.WAIT or frozen(view, status):
+        return status  # there is a verdict and something else is waited for, or none is asked for
+    message = f"no verdict within maxDuration. {judgement.missing or judgement.reason}"
     verdict = Verdict(scope=Scope.REVISION, by=By.ANALYSIS, gate="Inconclusive", message=message)
     return fail_candidate(view, status, candidate, verdict)
 

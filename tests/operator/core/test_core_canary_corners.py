@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from core_lab import WIDE, Lab, serving
-from headgate_operator.api.spec import Approval, Step, Strategy
+from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
 from headgate_operator.core.replies import Replied
@@ -123,3 +124,34 @@ def test_a_third_revision_does_not_cut_off_the_candidate_that_alone_answers() ->
     lab.behaves("1")
     lab.settle()
     assert lab.selected == "1"
+
+
+def test_waiting_for_an_approval_is_not_inconclusive() -> None:
+    steps = (Step(weight=10), Step(weight=50, approval=Approval.MANUAL))
+    lab = canary(steps=steps, on_inconclusive=OnInconclusive.ROLLBACK, max_duration=timedelta(minutes=30))
+    lab.requests = 300
+    lab.wait(3600)
+    assert (lab.selected, lab.said("Progressing")[1], lab.quarantine) == (WIDE, "WaitingForApproval", [])
+
+
+def test_a_pause_is_not_ended_by_max_duration() -> None:
+    lab = canary(on_inconclusive=OnInconclusive.ROLLBACK, max_duration=timedelta(minutes=30))
+    ordered(lab, "pause")
+    lab.wait(3600)
+    assert (lab.selected, lab.said("Progressing")[1], lab.quarantine) == (WIDE, "Paused", [])
+
+
+def test_a_rolling_rollout_is_never_inconclusive() -> None:
+    lab = serving(
+        replicas=3,
+        strategy=Strategy.ROLLING,
+        on_inconclusive=OnInconclusive.ROLLBACK,
+        max_duration=timedelta(minutes=30),
+        progress_deadline=timedelta(hours=2),
+    )
+    lab.last_says = LOADING
+    lab.want("2")
+    lab.wait(3600)
+    lab.last_says = None
+    lab.wait(60)
+    assert (lab.stable, lab.quarantine) == ("2", [])
