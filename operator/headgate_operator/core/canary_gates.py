@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate_operator.api.durations import format_time
 from headgate_operator.api.reasons import Reason
-from headgate_operator.api.spec import Approval, OnInconclusive, Unachievable
+from headgate_operator.api.spec import Approval, OnInconclusive, Strategy, Unachievable
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.analysis import judged, least_duration, step_overdue
 from headgate_operator.core.evidence.judgement import Verdict
@@ -45,7 +45,8 @@ def digest_recorded(view: View, status: Status, candidate: Candidate) -> Trouble
 
 
 def weight_achievable(view: View, status: Status, candidate: Candidate) -> Trouble | None:  # noqa: ARG001
-    if view.policy.unachievable_weight is not Unachievable.REJECT:
+    rolling = status.rollout is not None and status.rollout.strategy == Strategy.ROLLING  # has no weights to miss
+    if rolling or view.policy.unachievable_weight is not Unachievable.REJECT:
         return None
     for step, asked in enumerate(view.policy.steps):
         choice = at_step(view, status, step)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from core_lab import WIDE, Lab, serving
-from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy
+from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy, Unachievable
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
 from headgate_operator.core.replies import Replied
@@ -155,3 +155,10 @@ def test_a_rolling_rollout_is_never_inconclusive() -> None:
     lab.last_says = None
     lab.wait(60)
     assert (lab.stable, lab.quarantine) == ("2", [])
+
+
+def test_a_rolling_rollout_has_no_weights_that_cannot_be_expressed() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING, unachievable_weight=Unachievable.REJECT)
+    lab.want("2")
+    lab.settle()
+    assert (lab.stable, lab.selected) == ("2", "2")
