@@ -119,7 +119,7 @@ def step_has_lasted(view: View, status: Status, candidate: Candidate) -> Trouble
 
 
 def enters_the_last(view: View, status: Status, candidate: Candidate) -> bool:
-    return following_step(candidate) == last_step(view, status)
+    return following_step(candidate) >= last_step(view, status)
 
 
 def webhooks_before_the_last(view: View, status: Status, candidate: Candidate) -> Trouble | None:
@@ -127,10 +127,11 @@ def webhooks_before_the_last(view: View, status: Status, candidate: Candidate) -
     return webhooks_approve(view, status, candidate) if enters_the_last(view, status, candidate) else None
 
 
-WIDEN: tuple[Gate, ...] = (
+BEFORE_WIDENING: tuple[Gate, ...] = (
     verified, *BEFORE_GOLDEN, digest_recorded, not_paused, unhindered, no_third_revision, weight_achievable,
     approval_given,
 )  # fmt: skip
+WIDEN: tuple[Gate, ...] = (*BEFORE_WIDENING, webhooks_before_the_last)
 WIDENED: tuple[Gate, ...] = (*WIDEN, previous_gone)
 REACH_STEP: tuple[Gate, ...] = (scaled_up, pods_ready, endpoints_follow)
 BEFORE_ASKING: tuple[Gate, ...] = (

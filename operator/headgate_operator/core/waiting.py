@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from headgate_operator.api.status import Candidate, Status
-from headgate_operator.core.canary_gates import BEFORE_ASKING, LEAVE_STEP, REACH_STEP, WIDENED, enters_the_last
+from headgate_operator.core.canary_gates import (
+    BEFORE_ASKING,
+    BEFORE_WIDENING,
+    LEAVE_STEP,
+    REACH_STEP,
+    WIDENED,
+    enters_the_last,
+)
 from headgate_operator.core.gates import BEFORE_WEBHOOKS, SWITCH, VERIFY, Gate, held_by
 from headgate_operator.core.sizes import in_steps, shares_traffic
 from headgate_operator.core.view import Trouble, View
@@ -21,9 +28,10 @@ def promotion_is_next(view: View, status: Status) -> bool:
         return False
     if not in_steps(status):
         return held_by(BEFORE_WEBHOOKS, view, status, candidate) is None
-    if candidate.step_started_at is None or not shares_traffic(status):
+    if shares_traffic(status) and candidate.step_started_at is None:
         return False
-    return enters_the_last(view, status, candidate) and held_by(BEFORE_ASKING, view, status, candidate) is None
+    before = BEFORE_ASKING if shares_traffic(status) else BEFORE_WIDENING
+    return enters_the_last(view, status, candidate) and held_by(before, view, status, candidate) is None
 
 
 def _gates(status: Status, candidate: Candidate) -> tuple[Gate, ...]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from core_lab import WIDE, Lab, serving
 from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy, Unachievable
 from headgate_operator.api.webhooks import WebhookSpec, When
@@ -162,3 +164,31 @@ def test_a_rolling_rollout_has_no_weights_that_cannot_be_expressed() -> None:
     lab.want("2")
     lab.settle()
     assert (lab.stable, lab.selected) == ("2", "2")
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [{"strategy": Strategy.ROLLING}, {"strategy": Strategy.CANARY, "steps": (Step(weight=100),)}],
+    ids=["rolling", "canary"],
+)
+def test_where_the_first_step_is_the_last_webhooks_are_asked_before_it(rollout: Any) -> None:
+    lab = serving(replicas=1, **rollout)
+    lab.edit(webhooks=(BOT,))
+    lab.webhooks["bot"] = Replied(False)
+    lab.want("2")
+    lab.wait(60)
+    assert (lab.stable, lab.selected, lab.said("Progressing")[1]) == ("1", "1", "WaitingForWebhook")
+    lab.webhooks["bot"] = Replied(True)
+    lab.wait(300)
+    assert (lab.stable, lab.selected) == ("2", "2")
+
+
+def test_replicas_that_make_the_present_step_the_last_do_not_pass_by_a_webhook() -> None:
+    lab = serving(replicas=3, strategy=Strategy.ROLLING)
+    lab.edit(webhooks=(BOT,))
+    lab.webhooks["bot"] = Replied(False)
+    lab.want("2")
+    lab.wait(10)
+    lab.edit(replicas=1)
+    lab.wait(60)
+    assert (lab.stable, lab.said("Progressing")[1]) == ("1", "WaitingForWebhook")
