@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     command_rules.obey,
     memory_rules.forget_what_is_over,
     webhooks.record,
+    canary_rules.follow_the_strategy,
     candidate_rules.keep_clock,
     traffic_rules.watch_readiness,
     traffic_rules.guard,

@@ -15,7 +15,14 @@ from headgate_operator.core.canary_gates import LEAVE_STEP, REACH_STEP, WIDEN
 from headgate_operator.core.evidence.judgement import Verdict as Says
 from headgate_operator.core.gates import held_by
 from headgate_operator.core.quarantine import Verdict
-from headgate_operator.core.rollouts import back_to_verifying, fail_candidate, make_way, policy_status, promote
+from headgate_operator.core.rollouts import (
+    back_to_verifying,
+    fail_candidate,
+    make_way,
+    policy_status,
+    promote,
+    strategy_for,
+)
 from headgate_operator.core.sizes import can_return, in_steps, last_step, shares_traffic, step_at
 from headgate_operator.core.view import View
 from headgate_operator.core.wanted import frozen
@@ -30,6 +37,18 @@ def forget_approvals(view: View, status: Status) -> Status:
     before, after = ([step.weight for step in steps] for steps in (rollout.policy.steps, view.policy.steps))
     kept = tuple(given for given in rollout.approvals if before[given.step :][:1] == after[given.step :][:1])
     return replace(status, rollout=replace(rollout, policy=now, approvals=kept if before else rollout.approvals))
+
+
+def follow_the_strategy(view: View, status: Status) -> Status:
+    """Edited before the candidate has traffic, it is the present one that says how it gets it."""
+    candidate, rollout = status.candidate, status.rollout
+    if candidate is None or rollout is None or rollout.phase is not Phase.VERIFYING:
+        return status
+    goal = view.revision(candidate.revision)
+    strategy = str(strategy_for(view, status, goal, rollout.reason)) if goal is not None else rollout.strategy
+    if strategy == rollout.strategy:
+        return status
+    return replace(status, rollout=replace(rollout, strategy=strategy, approvals=()))
 
 
 def widen(view: View, status: Status) -> Status:

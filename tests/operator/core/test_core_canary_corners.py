@@ -192,3 +192,20 @@ def test_replicas_that_make_the_present_step_the_last_do_not_pass_by_a_webhook()
     lab.edit(replicas=1)
     lab.wait(60)
     assert (lab.stable, lab.said("Progressing")[1]) == ("1", "WaitingForWebhook")
+
+
+def test_a_switch_that_waits_for_a_person_becomes_a_canary_and_not_a_switch() -> None:
+    lab = serving(replicas=3, strategy=Strategy.BLUE_GREEN, approval=Approval.MANUAL)
+    lab.want("2")
+    lab.wait(10)
+    assert lab.said("Progressing")[1] == "WaitingForApproval"
+    lab.rollout(strategy=Strategy.CANARY, steps=STEPS)
+    lab.settle()
+    assert (lab.stable, lab.selected, lab.deployed()) == ("1", WIDE, {"1": 3, "2": 1})
+
+
+def test_a_strategy_that_is_edited_under_traffic_is_the_next_rollout_s() -> None:
+    lab = canary()
+    lab.rollout(strategy=Strategy.BLUE_GREEN)
+    lab.settle()
+    assert (lab.stable, lab.selected, place(lab)) == ("1", WIDE, (0, 10))
