@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
     canary_rules.checkpoint,
     candidate_rules.start,
 )
-ROUNDS = 40  # far more than any chain of rules; running out is a defect, and must not become a hot loop
+ROUNDS = 100  # far more than any chain of rules; running out is a defect, and must not become a hot loop
 
 
 class UndecidedError(AssertionError):

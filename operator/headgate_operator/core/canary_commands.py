@@ -15,6 +15,9 @@ from headgate_operator.core.rollouts import fail_candidate
 from headgate_operator.core.sizes import can_return, following_step, in_steps, last_step, shares_traffic, step_at
 from headgate_operator.core.view import View
 
+MOST = 32
+"""Approvals that status keeps: more than a canary has steps. A rolling rollout has more, and asks for none."""
+
 
 def promote(view: View, status: Status, command: Command) -> tuple[Status, str]:
     """The approval that the next step wants, where it is all that is missing; else the next step regardless of evidence
@@ -54,7 +57,7 @@ def _approved(view: View, status: Status, step: int, command: Command, *, regard
     assert status.rollout is not None  # noqa: S101
     approval = ApprovalStatus(step=step, by=command.by[:128], at=view.now, regardless=regardless)
     others = tuple(given for given in status.rollout.approvals if given.step != step)
-    return replace(status, rollout=replace(status.rollout, approvals=(*others, approval)))
+    return replace(status, rollout=replace(status.rollout, approvals=(*others, approval)[-MOST:]))
 
 
 def refuse_where_nobody_takes_over(view: View, status: Status) -> None:

@@ -209,3 +209,17 @@ def test_a_strategy_that_is_edited_under_traffic_is_the_next_rollout_s() -> None
     lab.rollout(strategy=Strategy.BLUE_GREEN)
     lab.settle()
     assert (lab.stable, lab.selected, place(lab)) == ("1", WIDE, (0, 10))
+
+
+def test_the_longest_list_of_steps_can_be_promoted_at_once() -> None:
+    lab = ordered(canary(steps=tuple(Step(weight=weight) for weight in range(1, 21))), "promote", full=True)
+    assert (lab.stable, lab.selected) == ("2", "2")
+
+
+def test_approvals_keep_to_what_status_holds() -> None:
+    lab = serving(replicas=40, strategy=Strategy.ROLLING)
+    lab.behaves("2", says=LOADING)
+    lab.want("2")
+    lab.settle()
+    ordered(lab, "promote", full=True)
+    assert len(lab.status.rollout.approvals) == 32  # type: ignore[union-attr]
