@@ -104,13 +104,14 @@ def _sort_in(world: World, key: Key, uid: str, found: Iterable[Obj], *, named: b
 
 
 def children_of(world: World, key: Key) -> Children:
-    public = world.live.get(("Service", key.name))
+    public, preview = (world.live.get(("Service", name)) for name in (key.name, preview_name(key.name)))
     maps = {read.revision_of(obj): obj.get("data") or {} for obj in world.of_kind("ConfigMap")}
     return Children(
         pods=tuple(read.pod(obj) for obj in world.pods if not read.is_over(obj)),
         deployments={read.revision_of(obj): read.deployment(obj) for obj in world.of_kind("Deployment")},
         public=read.service(public) if public is not None else None,
         public_endpoints=read.endpoints(world.public_slices) if public is not None else (),
+        preview=read.service(preview) if preview is not None else None,
         preview_endpoints=read.endpoints(world.preview_slices),
         digests={name: data[contract.DIGEST_KEY] for name, data in maps.items() if contract.DIGEST_KEY in data},
         conflict=_first((place for place in world.foreign if place[0] != BUDGET), TAKEN),

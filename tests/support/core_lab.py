@@ -204,6 +204,7 @@ class Lab:
         if self.endpoints_follow:
             self.public_endpoints = self._endpoints_of(NAME)
         public = self.live.get(("Service", NAME))
+        preview = self.live.get(("Service", f"{NAME}-candidate"))
         maps = [obj for (kind, _), obj in self.live.items() if kind == "ConfigMap"]
         return Children(
             pods=pods,
@@ -218,6 +219,7 @@ class Lab:
             },
             public=Service(revision=public["spec"]["selector"].get("headgate.dev/revision")) if public else None,
             public_endpoints=self.public_endpoints,
+            preview=Service(revision=preview["spec"]["selector"].get("headgate.dev/revision")) if preview else None,
             preview_endpoints=self._endpoints_of(f"{NAME}-candidate"),
             digests={revision_of(obj): obj["data"]["digest"] for obj in maps},
             conflict=self.conflict,

@@ -78,14 +78,16 @@ def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
 
 def _answering(view: View, status: Status) -> str | None:
     """Of several that are ready, and reached by a selector that names none of them, one keeps the traffic: rather one
-    that has shown the golden prediction (only then is a digest recorded), that has more pods, that is older. Such a
-    selector is a canary's, and what is newer was still to be proven."""
+    that has shown the golden prediction (only then is a digest recorded), that is not on its way yet (the preview Service
+    names that one), that has more pods, that is older: what is newer was still to be proven."""
+    preview = view.children.preview.revision if view.children.preview is not None else None
     candidate = status.candidate.revision if status.candidate else None
 
-    def worth(name: str) -> tuple[bool, int, int]:
+    def worth(name: str) -> tuple[bool, bool, int, int]:
         revision = view.revision(name)
         return (
             name in view.children.digests,
+            name != preview,
             view.ready_pods(name),
             -revision.number if revision is not None else -1_000_000_000,
         )

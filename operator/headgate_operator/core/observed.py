@@ -207,6 +207,7 @@ class Children:
     deployments: Mapping[str, Deployment] = field(default_factory=dict)  # by revision
     public: Service | None = None
     public_endpoints: tuple[Endpoint, ...] = ()
+    preview: Service | None = None
     preview_endpoints: tuple[Endpoint, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)  # by revision, from the ConfigMaps
     conflict: str = ""  # an object of one of our names that belongs to somebody else

@@ -10,6 +10,7 @@ import pytest
 
 from core_lab import WIDE, Lab, serving
 from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy, Unachievable
+from headgate_operator.api.status import Status
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
 from headgate_operator.core.replies import Replied
@@ -223,3 +224,17 @@ def test_approvals_keep_to_what_status_holds() -> None:
     lab.settle()
     ordered(lab, "promote", full=True)
     assert len(lab.status.rollout.approvals) == 32  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.CANARY, Strategy.ROLLING])
+def test_a_status_lost_under_a_wide_selector_keeps_what_was_stable(strategy: Strategy) -> None:
+    lab = serving(replicas=3, strategy=strategy, steps=STEPS)
+    lab.want("2")
+    while place(lab)[0] != 1 or lab.deployed()["2"] < 2 or lab.status.candidate.step_started_at is None:  # type: ignore[union-attr]
+        if place(lab) == (0, 10) and not lab.status.rollout.approvals:  # type: ignore[union-attr]
+            lab.order("promote")
+        lab.step()
+    assert lab.selected == WIDE
+    lab.status = Status()
+    lab.step()
+    assert lab.stable == "1"

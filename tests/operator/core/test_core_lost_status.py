@@ -82,7 +82,7 @@ def both_ready_and_nothing_known(proven: set[str]) -> Lab:
 @pytest.mark.parametrize(
     ("proven", "kept"), [({"1"}, "1"), ({"2"}, "2"), ({"1", "2"}, "1"), (set(), "1")], ids=["1", "2", "both", "neither"]
 )
-def test_a_status_lost_while_two_are_ready_keeps_one_that_was_proven_and_rather_the_older(
+def test_a_status_lost_while_two_are_ready_keeps_one_that_was_proven_and_rather_the_one_without_a_preview(
     proven: set[str], kept: str
 ) -> None:
     lab = both_ready_and_nothing_known(proven)
