@@ -45,6 +45,7 @@ def policy_status(policy: Policy) -> PolicyStatus:
         on_inconclusive=str(policy.on_inconclusive) if canary else None,
         on_failure=str(policy.on_failure) if canary else None,
         min_duration=format_duration(policy.min_duration),
+        approval=str(policy.approval) if policy.strategy is Strategy.BLUE_GREEN else None,
         progress_deadline=format_duration(policy.progress_deadline),
         keep_warm=format_duration(policy.keep_warm),
         history_limit=policy.history_limit,

@@ -34,7 +34,7 @@ def _polls(view: View, status: Status) -> list[float]:
     if status.rollout is not None and status.candidate is None:
         polls.append(POLL)
     if status.candidate is not None and status.candidate.step is not None and status.candidate.step_started_at is None:
-        polls.append(POLL)
+        polls.append(POLL if status.candidate.blocked_by is None else BLOCKED_POLL)
     if status.candidate is not None and status.candidate.verified_at is None:
         polls.append(POLL if status.candidate.blocked_by is None else BLOCKED_POLL)
     if status.candidate is not None and status.candidate.incomplete_since is not None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from core_lab import WIDE, Lab, serving
+from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy, Unachievable
 from headgate_operator.api.status import Status
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
 from headgate_operator.core.replies import Replied
+from headgate_operator.core.wake import BLOCKED_POLL, next_wake
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 STEPS = (Step(weight=10), Step(weight=50))
@@ -238,3 +240,19 @@ def test_a_status_lost_under_a_wide_selector_keeps_what_was_stable(strategy: Str
     lab.status = Status()
     lab.step()
     assert lab.stable == "1"
+
+
+def test_a_step_that_cannot_come_about_is_not_looked_at_all_the_time() -> None:
+    lab = canary()
+    lab.behaves("2", ready_pods=1, trouble=Reason.UNSCHEDULABLE)
+    ordered(lab, "promote")
+    assert lab.said("Progressing")[1] == "Unschedulable"
+    assert next_wake(lab.view(), lab.status, 300.0) == BLOCKED_POLL
+
+
+def test_the_policy_of_a_switch_shows_its_approval() -> None:
+    lab = serving(replicas=3, strategy=Strategy.BLUE_GREEN, approval=Approval.MANUAL)
+    lab.want("2")
+    lab.settle()
+    assert lab.status.rollout is not None
+    assert lab.status.rollout.policy.approval == "Manual"
