@@ -78,8 +78,8 @@ def _serving_unknown_to_status(view: View, status: Status) -> Revision | None:
 
 def _answering(view: View, status: Status) -> str | None:
     """Of several that are ready, and reached by a selector that names none of them, one keeps the traffic: rather one
-    that has shown the golden prediction (only then is a digest recorded), that is not on its way yet (the preview Service
-    names that one), that has more pods, that is older: what is newer was still to be proven."""
+    that has shown the golden prediction (only then is a digest recorded), that is not on its way yet (the preview
+    Service names that one), that has more pods, that is older: what is newer was still to be proven."""
     preview = view.children.preview.revision if view.children.preview is not None else None
     candidate = status.candidate.revision if status.candidate else None
 

@@ -104,6 +104,7 @@ def test_of_two_proven_ones_the_one_with_more_ready_pods_keeps_the_traffic() -> 
         if kind == "Deployment" and obj["metadata"]["labels"]["headgate.dev/model-version"] == "1"
     )
     first["spec"]["replicas"] = 1
+    del lab.live["Service", "iris-candidate"]
     lab.step()
     assert lab.stable == "2"
 
