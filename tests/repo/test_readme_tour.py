@@ -31,7 +31,7 @@ def words(line: str) -> list[str]:
     return VARIES.sub(" ", re.sub(r"[^\w/.:-]", " ", line)).split()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(960)
 def test_the_tour_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
     tour = steps()
     assert 6 <= len(tour) <= 20
@@ -55,7 +55,7 @@ def test_the_tour_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=480,
+            timeout=840,
             check=False,
         )
     finally:

@@ -30,13 +30,17 @@ def run(*, keep: bool, report_file: Path | None) -> int:
     tally = Tally()
     failure = ""
     try:
-        timeline.chapter("0. The parts: control plane, MLflow, three trained models, operator")
+        timeline.chapter("0. The parts: control plane, MLflow, six trained models, operator")
         lab.start()
         story.first_deployment()
         with Load(lab.public_url(NAME)) as load:
             tally = load.tally
             timeline.live = lambda: f"{tally.sent} requests sent, {len(tally.lost())} lost, {tally.by_version()}"
-            story.promote_with_a_killed_operator(load)
+            story.under(load)
+            story.promote_on_evidence(load)
+            story.roll_back_for_errors(load)
+            story.roll_back_for_latency(load)
+            story.wait_without_traffic(load)
             story.refuse_a_bad_version(load)
             story.lose_the_registry(load)
             story.undo(load)
@@ -49,7 +53,7 @@ def run(*, keep: bool, report_file: Path | None) -> int:
         if failure or not keep:
             lab.close()
     failure = failure or _judge(tally)
-    result = report.report(story, tally, ok=not failure)
+    result = report.report(story, tally, timeline, ok=not failure)
     report.show(timeline, result)
     if report_file is not None:
         report.write(report_file, result)
@@ -68,8 +72,11 @@ def _judge(tally: Tally) -> str:
     if lost:
         kinds = ", ".join(sorted({("pooled: " if a.pooled else "fresh: ") + a.lost for a in lost})[:5])
         return f"{len(lost)} of {tally.sent} requests were lost ({kinds})"
-    if "3" in tally.by_version():
-        return "version 3 answered requests"
+    failed = tally.failed_by_version()
+    if set(failed) != {"3"}:
+        return f"only version 3 answers with errors, but they were {failed}"
+    if "6" in tally.by_version():
+        return "version 6 answered requests"
     return ""
 
 

@@ -4,6 +4,7 @@ All state lies in one folder: a temporary one that goes away with the lab, or, w
 `headgate local`, whose `down` then ends everything.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from headgate_cli.demo import registry
+from headgate_cli.demo import ledger, registry
 from headgate_cli.demo.processes import Child, ChildError, run, wait_until
 from headgate_cli.demo.timeline import Timeline
 from headgate_cli.kube import MODEL_DEPLOYMENTS, SERVICES, Cluster
@@ -107,7 +108,7 @@ class Lab:
 
     def train(self) -> None:
         command = [sys.executable, "-m", "headgate_cli.demo.train", "--registry", self.registry_uri]
-        with self._say.waiting("three models are trained and registered"):
+        with self._say.waiting("six models are trained and registered"):
             log = self._log("training")
             lines = run("training", command, log=log, env=self._scratch(), timeout=TRAINING_SECONDS)
         for line in lines.splitlines():
@@ -160,6 +161,12 @@ class Lab:
         command = [sys.executable, "-m", "headgate_cli", *arguments]
         env = {"KUBECONFIG": str(self.kubeconfig)}
         return run(f"headgate {arguments[0]}", command, log=self._log("cli"), env=env, timeout=60)
+
+    def replay(self, rollout: int, **names: str) -> dict[str, Any]:
+        """What `headgate replay` decides from the counts of that rollout in the operator's log."""
+        recorded = self._state / "logs" / f"rollout-{rollout}.json"
+        recorded.write_text(json.dumps(names | ledger.case_of(self._log("operator"), rollout)), encoding="utf-8")
+        return ledger.decided(self.headgate("replay", str(recorded)))
 
     def close(self) -> None:
         """End every part; a temporary folder goes too."""

@@ -4,29 +4,26 @@ A step acts as a person would (moves an alias, stops a server, says `headgate un
 resource's status and the clients see. A step that does not come true ends the story with StoryError.
 """
 
+import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from headgate_cli.demo import seen
 from headgate_cli.demo.lab import Lab
 from headgate_cli.demo.load import Load
+from headgate_cli.demo.seen import NAME, NAMESPACE, REPLICAS, Status, StoryError, Watch
+from headgate_cli.demo.steps import Steps
 from headgate_cli.demo.timeline import Timeline
 from headgate_cli.demo.train import MODEL
 
-NAME = "iris"
-NAMESPACE = "default"
+__all__ = ["NAME", "Story", "StoryError"]
+
 ALIAS = "champion"
-REPLICAS = 2
-STEP_SECONDS = 90.0
+STEPS = (10, 50)  # per cent; the switch to all follows by itself
+QUIET_SECONDS = 12.0  # without any request: longer than minDuration
 # Pooled connections end with their first answer after this: the servers' connection max age of 15 s, plus a fifth.
 CONNECTION_MAX_AGE_SECONDS = 18.0
-
-Status = dict[str, Any]
-
-
-class StoryError(Exception):
-    """A step did not come true; the message says what was expected and what was seen."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,29 @@ class Transition:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Rollback:
+    """A version that the evidence spoke against."""
+
+    version: str
+    gate: str
+    requests: int  # that it was given until the load got nothing of it any more
+    errors: int  # that it answered with 5xx
+    milliseconds: int | None  # from the decision until no endpoint of it was left
+
+
 class Story:
     """Runs the steps on a lab under a load, and keeps what the report needs."""
 
     def __init__(self, lab: Lab, timeline: Timeline) -> None:
         self.transitions: list[Transition] = []
+        self.rollbacks: list[Rollback] = []
+        self.steps: Steps | None = None
         self.quarantined: list[str] = []
-        self.rollback_seconds: float | None = None
+        self.undo_seconds: float | None = None
         self._lab = lab
         self._say = timeline
+        self._watch = Watch(lab, timeline)
 
     def manifest(self) -> dict[str, Any]:
         return {
@@ -57,7 +68,20 @@ class Story:
             "spec": {
                 "model": {"name": MODEL, "alias": ALIAS},
                 "replicas": REPLICAS,
-                "rollout": {"strategy": "BlueGreen", "keepWarm": "10m", "progressDeadline": "2m"},
+                "rollout": {
+                    "strategy": "Canary",
+                    "steps": [{"weight": weight} for weight in STEPS],
+                    "keepWarm": "10m",
+                    "progressDeadline": "2m",
+                },
+                # For an audience of minutes. The defaults take longer, and tell smaller differences.
+                "analysis": {
+                    "interval": "2s",
+                    "minDuration": "10s",
+                    "minRequests": 30,
+                    "errorRate": {"maxIncrease": "0.02"},
+                    "latency": {"maxRatio": "1.9"},
+                },
             },
         }
 
@@ -67,70 +91,158 @@ class Story:
         self._lab.set_alias(MODEL, ALIAS, "1")
         began = time.monotonic()
         self._lab.apply(self.manifest())
-        self._say.event(f"alias {ALIAS} is version 1; applied ModelDeployment {NAME}, {REPLICAS} replicas")
-        self._wait("version 1 is verified and serves", lambda s: _serving(s) == "1" and _is(s, "Ready"))
+        steps = ", ".join(f"{weight} %" for weight in STEPS)
+        self._say.event(
+            f"alias {ALIAS} is version 1; applied ModelDeployment {NAME}: {REPLICAS} replicas, canary {steps}"
+        )
+        self._watch.until(
+            "version 1 is verified and serves", lambda s: seen.serving(s) == "1" and seen.is_true(s, "Ready")
+        )
         self._record("", "1", "first deployment", began)
 
-    def promote_with_a_killed_operator(self, load: Load) -> None:
-        """Alias 1 -> 2 under load; the operator is killed in the middle of the switch."""
-        self._say.chapter("2. The alias moves to version 2, and the operator is killed in the middle of the switch")
-        self._prove_load(load, "1")
-        began = time.monotonic()
-        self._lab.set_alias(MODEL, ALIAS, "2")
-        self._say.event(f"alias {ALIAS} moved to version 2")
-        self._wait("version 2 is verified and the switch begins", lambda s: _candidate(s) == "2", quick=True)
-        self._say.event("version 2 is loading beside version 1; nothing of the traffic goes there")
-        self._wait("the switch begins", _switching, quick=True)
+    def under(self, load: Load) -> None:
+        """From now on there are clients."""
+        self.steps = Steps(load, self._say)
+        self._watch.looks.append(self.steps.look)
+
+    def promote_on_evidence(self, load: Load) -> None:
+        """Alias 1 -> 2 under load: a canary; the operator is killed while both versions share the traffic."""
+        self._say.chapter("2. A good version: 10 %, 50 %, 100 % on evidence, with the operator killed on the way")
+        self._watch.prove(load, "1")
+        began = self._move_alias("2")
+        status = self._watch.until("versions 1 and 2 share the traffic", seen.step_in_force)
         self._lab.kill_operator()
-        self._say.event("operator killed (SIGKILL) in the middle of the switch")
+        self._say.event("operator killed (SIGKILL); the Service selects both versions, which goes on without it")
         self._lab.start_operator()
         self._say.event("operator started again; it takes over when the dead one's lease has run out")
-        self._wait("version 2 serves", lambda s: _serving(s) == "2" and _is(s, "UpToDate"))
-        self._record("1", "2", "promotion", began)
-        self._only(load, "2")
+        self._watch.until("version 2 serves", lambda s: seen.serving(s) == "2" and seen.is_true(s, "UpToDate"))
+        self._record("1", "2", "promoted on evidence", began)
+        self._tell_evidence(status, "safety")
+        self._watch.only(load, "2")
+
+    def roll_back_for_errors(self, load: Load) -> None:
+        """Version 3 predicts its input example and fails for larger flowers."""
+        self._say.chapter("3. A version that passes every check and fails for a fifth of the inputs")
+        self._rolled_back(load, "3", "errorRate")
+
+    def roll_back_for_latency(self, load: Load) -> None:
+        """Version 4 is right, and slow."""
+        self._say.chapter("4. A version that is right, and slow")
+        self._rolled_back(load, "4", "latency")
+
+    def wait_without_traffic(self, load: Load) -> None:
+        """Version 5 is good, but for a while nobody asks."""
+        self._say.chapter("5. A good version, and no traffic: silence proves nothing")
+        load.pause()
+        self._say.event("the clients pause")
+        began = self._move_alias("5")
+        status = self._watch.until("version 5 would share the traffic, if there were any", seen.step_in_force)
+        quiet = time.monotonic() + QUIET_SECONDS
+        silent = self._watch.until("silence is told", lambda s: time.monotonic() > quiet and _waits(s))
+        entry = silent["candidate"]
+        self._watch.expect(entry["step"] == 0 and entry["verdict"] == "Wait", "version 5 stays at its first step")
+        self._say.event(f"{QUIET_SECONDS:.0f} s without a request: verdict {entry['verdict']}, {entry['waitingFor']}")
+        load.go_on()
+        self._say.event("the clients are back")
+        self._watch.until("version 5 serves", lambda s: seen.serving(s) == "5" and seen.is_true(s, "UpToDate"))
+        self._record("2", "5", "waited, then promoted on evidence", began)
+        self._tell_evidence(status, "safety")
+        self._watch.only(load, "5")
 
     def refuse_a_bad_version(self, load: Load) -> None:
-        """Alias 2 -> 3, which cannot load: it never serves, it is quarantined, version 2 stays."""
-        self._say.chapter("3. The alias moves to version 3, whose artifact is damaged")
-        began = time.monotonic()
-        self._lab.set_alias(MODEL, ALIAS, "3")
-        self._say.event(f"alias {ALIAS} moved to version 3")
-        status = self._wait("version 3 is refused", lambda s: "3" in _rejected(s) and _candidate(s) == "")
-        entry = next(entry for entry in status["rejected"] if entry["version"] == "3")
-        self.quarantined = _rejected(status)
-        self._say.event(f"quarantined: version 3, {entry['message']}")
-        self._expect(_serving(status) == "2", f"version 2 stays, but {_serving(status)} serves")
-        self._record("2", "3", "refused, 2 stays", began)
-        self._only(load, "2")
+        """Alias 5 -> 6, which cannot load: it never serves, it is quarantined, version 5 stays."""
+        self._say.chapter("6. A version whose artifact is damaged")
+        began = self._move_alias("6")
+        status = self._watch.until("version 6 is refused", lambda s: "6" in seen.rejected(s) and not seen.candidate(s))
+        self._say.event(f"quarantined: version 6, {seen.rejection(status, '6')['message']}")
+        self._stays(status, "5")
+        self._record("5", "6", "refused, 5 stays", began)
+        self._watch.only(load, "5")
 
     def lose_the_registry(self, load: Load) -> None:
         """The registry stops: what serves keeps serving, and the condition says so."""
-        self._say.chapter("4. The registry goes away")
+        self._say.chapter("7. The registry goes away")
         self._lab.stop_registry()
         self._say.event("MLflow stopped")
-        down = self._wait("the operator notices", lambda s: _reason(s, "ModelResolved") == "RegistryUnreachable")
-        self._expect(_serving(down) == "2" and _is(down, "Available"), "version 2 keeps serving without a registry")
-        self._say.event("ModelResolved is RegistryUnreachable; version 2 keeps serving")
-        self._prove_load(load, "2")
+        down = self._watch.until(
+            "the operator notices", lambda s: seen.reason(s, "ModelResolved") == "RegistryUnreachable"
+        )
+        self._stays(down, "5")
+        self._watch.expect(seen.is_true(down, "Available"), "version 5 keeps serving without a registry")
+        self._say.event("ModelResolved is RegistryUnreachable; version 5 keeps serving")
+        self._watch.prove(load, "5")
         self._lab.start_registry()
         self._say.event("MLflow started again")
-        self._wait("the model resolves again", lambda s: _is(s, "ModelResolved"))
+        self._watch.until("the model resolves again", lambda s: seen.is_true(s, "ModelResolved"))
 
     def undo(self, load: Load) -> None:
-        """`headgate undo`: back to version 1, whose pods are still warm."""
-        self._say.chapter("5. headgate undo")
+        """`headgate undo`: back to version 2, whose pods are still warm."""
+        self._say.chapter("8. headgate undo")
         began = time.monotonic()
         self._say.event(self._lab.headgate("undo", NAME).strip().splitlines()[0])
-        status = self._wait("version 1 serves", lambda s: _serving(s) == "1" and not s.get("rollout"))
-        self._record("2", "1", "undo", began)
+        status = self._watch.until("version 2 serves", lambda s: seen.serving(s) == "2" and not s.get("rollout"))
+        self._record("5", "2", "undo", began)
         switched = time.monotonic()
-        self._prove_load(load, "1")
-        last = load.tally.last_of("2", pooled=False)
-        self.rollback_seconds = round(max(0.0, (last or began) - began), 2)
-        self.quarantined = _rejected(status)
-        self._expect("2" in self.quarantined, "version 2 is kept away after the undo")
-        self._say.event(f"last answer of version 2 on a fresh connection: {self.rollback_seconds} s after the command")
-        self._let_connections_age(load, "1", switched)
+        self._watch.prove(load, "2")
+        last = load.tally.last_of("5", pooled=False)
+        self.undo_seconds = round(max(0.0, (last or began) - began), 2)
+        self.quarantined = seen.rejected(status)
+        self._watch.expect("5" in self.quarantined, "version 5 is kept away after the undo")
+        self._say.event(f"last answer of version 5 on a fresh connection: {self.undo_seconds} s after the command")
+        self._let_connections_age(load, "2", switched)
+
+    def _rolled_back(self, load: Load, version: str, gate: str) -> None:
+        began = self._move_alias(version)
+        shared = self._watch.until(f"versions 2 and {version} share the traffic", seen.step_in_force, quick=True)
+        status = self._watch.until(
+            f"the evidence speaks against version {version}", lambda s: version in seen.rejected(s) and seen.settled(s)
+        )
+        entry = seen.rejection(status, version)
+        self._watch.expect(
+            (entry["by"], entry["gate"]) == ("Analysis", gate),
+            f"version {version} is rolled back by gate {gate}, but it was {entry['by']}, {entry['gate']}",
+        )
+        self._say.event(f"rolled back and quarantined, gate {gate}: {entry['message']}")
+        self._stays(status, "2")
+        self._record("2", version, f"rolled back ({gate}), 2 stays", began)
+        self._watch.only(load, "2")
+        requests, errors = load.tally.answered_by(version), load.tally.failed_by_version().get(version, 0)
+        took = status.get("lastRollbackMilliseconds")
+        self.rollbacks.append(Rollback(version, gate, requests, errors, took))
+        self._say.event(
+            f"version {version} was given {requests} requests and answered {errors} of them with 5xx; "
+            f"from the decision until no endpoint was left: {took} ms"
+        )
+        self._tell_evidence(shared, "harm")
+
+    def _tell_evidence(self, status: Status, side: str) -> None:
+        """The rollout that `status` is of, decided once more by `headgate replay` from the counts in the log."""
+        told = self._lab.replay(
+            seen.rollout_id(status),
+            candidate=f"version {seen.candidate(status)}",
+            stable=f"version {seen.serving(status)}",
+        )
+        values = {gate.removesuffix(f".{side}"): log for gate, log in told["log_e"].items() if gate.endswith(side)}
+        numbers = ", ".join(f"{gate} {math.exp(min(log, 700)):.3g}" for gate, log in values.items())
+        whose = "for" if side == "safety" else "against"
+        self._say.event(
+            f"headgate replay, from the operator's log: {told['verdict']} after {told['t']:.0f} s of traffic"
+        )
+        self._say.event(f"  evidence {whose} version {seen.candidate(status)}: {numbers}")
+        self._say.event(f"  {told['reason']}")
+        expected = "rollback" if side == "harm" else "promote"
+        self._watch.expect(told["verdict"] == expected, f"the replay says {expected}, but it says {told['verdict']}")
+
+    def _move_alias(self, version: str) -> float:
+        began = time.monotonic()
+        self._lab.set_alias(MODEL, ALIAS, version)
+        self._say.event(f"alias {ALIAS} moved to version {version}")
+        return began
+
+    def _stays(self, status: Status, version: str) -> None:
+        self._watch.expect(
+            seen.serving(status) == version, f"version {version} stays, but {seen.serving(status)} serves"
+        )
 
     def _let_connections_age(self, load: Load, version: str, since: float) -> None:
         until = since + CONNECTION_MAX_AGE_SECONDS
@@ -138,84 +250,17 @@ class Story:
             while time.monotonic() < until + 2:
                 tick()
                 time.sleep(0.2)
-        self._expect(
-            load.tally.versions_since(until) == {version},
-            f"after the connections' age only version {version} answers, "
-            f"but {sorted(load.tally.versions_since(until))} did",
+        answered = load.tally.versions_since(until)
+        self._watch.expect(
+            answered == {version},
+            f"after the connections' age only version {version} answers, but {sorted(answered)} did",
         )
-
-    def _only(self, load: Load, version: str) -> None:
-        """Fresh connections made from now on are answered by `version` alone."""
-        now = time.monotonic()
-        self._wait_for_load(lambda: len(load.tally.answers) > 0 and load.tally.answers[-1].began > now + 2)
-        seen = load.tally.versions_since(now, pooled=False)
-        self._expect(seen == {version}, f"fresh connections are answered by version {version}, but {sorted(seen)} did")
-
-    def _prove_load(self, load: Load, version: str) -> None:
-        """Two seconds of answers by `version` on fresh connections, none lost."""
-        self._only(load, version)
-        tally = load.tally
-        self._say.event(f"{tally.sent} requests sent, {len(tally.lost())} lost, answered by {tally.by_version()}")
-
-    def _wait_for_load(self, met: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not met():
-            self._expect(time.monotonic() < deadline, "the load gets no answers any more")
-            time.sleep(0.05)
-
-    def _wait(self, what: str, met: Callable[[Status], bool], *, quick: bool = False) -> Status:
-        """Wait until `met(status)`; `quick` looks every 20 ms, to catch a state that does not last."""
-        deadline = time.monotonic() + STEP_SECONDS
-        status: Status = {}
-        with self._say.waiting(f"until {what}") as tick:
-            while True:
-                status = self._lab.status(NAMESPACE, NAME)
-                if met(status):
-                    return status
-                self._lab.check()
-                if time.monotonic() > deadline:
-                    raise StoryError(f"waited {STEP_SECONDS:.0f} s until {what}; status: {_brief(status)}")
-                tick()
-                time.sleep(0.02 if quick else 0.1)
 
     def _record(self, origin: str, to: str, kind: str, began: float) -> None:
         seconds = round(time.monotonic() - began, 2)
         self.transitions.append(Transition(origin, to, kind, seconds))
         self._say.event(f"{kind}: {f'{origin} -> {to}' if origin else to} after {seconds:.1f} s")
 
-    def _expect(self, held: bool, otherwise: str) -> None:
-        if not held:
-            raise StoryError(f"expected: {otherwise}")
 
-
-def _serving(status: Status) -> str:
-    return str(status.get("stable", {}).get("version", ""))
-
-
-def _candidate(status: Status) -> str:
-    return str(status.get("candidate", {}).get("version", ""))
-
-
-def _switching(status: Status) -> bool:
-    return bool(status.get("rollout", {}).get("phase") == "Switching")
-
-
-def _rejected(status: Status) -> list[str]:
-    return [str(entry["version"]) for entry in status.get("rejected", [])]
-
-
-def _condition(status: Status, kind: str) -> dict[str, str]:
-    return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
-
-
-def _is(status: Status, kind: str) -> bool:
-    return _condition(status, kind).get("status") == "True"
-
-
-def _reason(status: Status, kind: str) -> str:
-    return _condition(status, kind).get("reason", "")
-
-
-def _brief(status: Status) -> str:
-    conditions = {c["type"]: f"{c['status']}/{c['reason']}: {c['message']}" for c in status.get("conditions", [])}
-    return f"serving {_serving(status) or 'nothing'}, candidate {_candidate(status) or 'none'}, {conditions}"
+def _waits(status: Status) -> bool:
+    return str(status.get("candidate", {}).get("waitingFor", "")).startswith("no requests to")

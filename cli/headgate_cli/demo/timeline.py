@@ -16,6 +16,7 @@ class Timeline:
     def __init__(self, console: Console, *, live: Callable[[], str] = lambda: "") -> None:
         self.console = console
         self.live = live
+        self.chapters: list[tuple[str, float]] = []  # what they are called, and when they began
         self._start = time.monotonic()
 
     @property
@@ -23,6 +24,7 @@ class Timeline:
         return time.monotonic() - self._start
 
     def chapter(self, text: str) -> None:
+        self.chapters.append((text, self.seconds))
         self.console.print(f"\n[bold]{text}[/bold]", soft_wrap=True, highlight=False)
 
     def event(self, text: str) -> None:
@@ -44,6 +46,11 @@ class Timeline:
                 self.event(f"... {self._progress(text)}")
 
         yield tick
+
+    def durations(self) -> dict[str, float]:
+        """Seconds of each chapter; the last one lasts until now."""
+        ends = [began for _, began in self.chapters[1:]] + [self.seconds]
+        return {text: round(end - began, 1) for (text, began), end in zip(self.chapters, ends, strict=True)}
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         table = Table(title=title, title_justify="left")

@@ -1,8 +1,9 @@
-"""Train three iris classifiers and register them in MLflow, as a training pipeline would.
+"""Train six iris classifiers and register them in MLflow, as a training pipeline would.
 
 A process of its own (`python -m headgate_cli.demo.train --registry URI`): importing mlflow takes seconds and memory
-that the demonstration itself does not need. Version 1 is a logistic regression, version 2 a random forest, and
-version 3 is a forest whose file was damaged after it was registered: MLflow still calls it READY.
+that the demonstration itself does not need. Two of them are good, and one is good and gets no traffic for a while.
+The other three are bad in the three ways that matter: one fails for some inputs, one is slow, and the file of one was
+damaged after it was registered, while MLflow still calls it READY.
 """
 
 import argparse
@@ -11,13 +12,24 @@ import os
 import sys
 import urllib.request
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 MODEL = "iris-classifier"
 MISSING = "headgate demo needs its extra: pip install 'headgate[demo]'"
+WIDE = 2.2  # cm; petals from here on are what version 3 has never seen
 
 # scikit-learn's compiled tree: skops asks for a word of trust from whoever saves it. The server has its own list.
 TREE = "sklearn.tree._tree.Tree"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    make: Callable[[], Any]
+    narrow: bool = False  # trained on narrow petals only
+    damaged: bool = False
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,35 +43,54 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
+def recipes() -> tuple[Recipe, ...]:
+    """Versions 1 to 6, in this order."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    def regression(strength: float) -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+
+    def forest(trees: int) -> Any:
+        return RandomForestClassifier(n_estimators=trees, max_depth=4, random_state=7)
+
+    def one_hot() -> Any:
+        return make_pipeline(OneHotEncoder(handle_unknown="error"), LogisticRegression(max_iter=500))
+
+    return (
+        Recipe("random forest", lambda: forest(15)),
+        Recipe("logistic regression", lambda: regression(1.0)),
+        Recipe(f"one-hot encoded; has never seen a petal of {WIDE} cm", one_hot, narrow=True),
+        Recipe("random forest, four times as large", lambda: forest(60)),
+        Recipe("logistic regression, less regularized", lambda: regression(3.0)),
+        Recipe("random forest, damaged in storage", lambda: forest(15), damaged=True),
+    )
+
+
 def register_all(registry: str) -> int:
-    """Register versions 1 to 3 of `iris-classifier`; prints one line a version. Returns the exit code."""
+    """Register all versions of `iris-classifier`; prints one line a version. Returns the exit code."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     warnings.filterwarnings("ignore")
     import mlflow
     from sklearn.datasets import load_iris
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(registry)
     mlflow.set_experiment("iris")
     features, target = load_iris(return_X_y=True, as_frame=True)
     split = train_test_split(features, target, test_size=0.3, random_state=7, stratify=target)
-    forest = {"n_estimators": 20, "max_depth": 4, "random_state": 7}
-    models = (
-        ("logistic regression", make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))),
-        ("random forest", RandomForestClassifier(**forest)),
-        ("random forest, damaged in storage", RandomForestClassifier(**forest)),
-    )
-    for name, model in models:
-        version, accuracy = register(mlflow, name, model, split)
-        if "damaged" in name:
+    narrow = features["petal width (cm)"] < WIDE
+    seen = (features[narrow], features[narrow], target[narrow], target[narrow])
+    for recipe in recipes():
+        version, accuracy = register(mlflow, recipe.name, recipe.make(), seen if recipe.narrow else split)
+        if recipe.damaged:
             damage(mlflow, registry, version)
-        print(f"version {version}: {name}, accuracy {accuracy:.3f}", flush=True)  # noqa: T201
+        told = "on what it has seen" if recipe.narrow else ""
+        print(f"version {version}: {recipe.name}, accuracy {accuracy:.3f} {told}".rstrip(), flush=True)  # noqa: T201
     return 0
 
 
