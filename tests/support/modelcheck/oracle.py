@@ -109,7 +109,7 @@ def _of_traffic(seen: State, before: State, after: State) -> Iterator[str]:
         yield from _of_a_wide_selector(seen, after)
     # What somebody else made it select without any right to traffic is nothing to be kept.
     ready_before, ready_after = _ready(seen, old & seen.proven), _ready(seen, new)
-    if ready_before and not ready_after and not _late_switch(seen):
+    if ready_before and not ready_after:
         yield f"traffic is moved away from {ready_before} ready pods to none"
     rejected = _all_rejected(seen)
     for revision in sorted(new - old - {NONE}):
@@ -119,14 +119,6 @@ def _of_traffic(seen: State, before: State, after: State) -> Iterator[str]:
         # After an undo to a version that is not there any more the rejected one serves until it is (`hold`).
         if revision in rejected and not old & rejected and ready_before and seen.status.hold is None:
             yield f"traffic for version {version}, which is rejected"
-
-
-def _late_switch(seen: State) -> bool:
-    """A switch from a wide selector that was decided a minute ago and never written is written whatever happened to its
-    pods: known, and to be mended in `render.public_revision`."""
-    rollout, selector = seen.status.rollout, seen.selector()
-    late = rollout is not None and rollout.decided_at is not None and NOW - rollout.decided_at >= BACKSTOP
-    return late and selector is not None and "headgate.dev/revision" not in selector
 
 
 def _of_a_wide_selector(seen: State, after: State) -> Iterator[str]:
@@ -150,14 +142,8 @@ def _of_capacity(seen: State, before: State, after: State, write: Write) -> Iter
         # Deployments give up first what is not ready.
         lost = before.ready(revision) - after.ready(revision)
         left = _ready(seen, seen.selected() | {one.revision for one in seen.shown}) - lost
-        if lost and left < _promised(seen) and not _moribund(seen, revision):
+        if lost and left < seen.replicas and not _moribund(seen, revision):
             yield f"version {version} is scaled from {was} to {becomes} pods, and traffic still reaches it"
-
-
-def _promised(state: State) -> int:
-    """A step in force was decided with all pods ready; one may die before its write: known, to be mended."""
-    candidate = state.status.candidate
-    return 1 if candidate is not None and candidate.step_started_at is not None else state.replicas
 
 
 def _moribund(state: State, revision: str) -> bool:
