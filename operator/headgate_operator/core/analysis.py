@@ -23,6 +23,8 @@ from headgate_operator.core.view import View
 T = TypeVar("T")
 BY_PROMETHEUS = 30.0
 """Seconds of an interval, where nobody says: it must hold more than one scrape of every pod."""
+LOOK_FIRST = timedelta(minutes=10)
+"""Of a step that is overdue when an operator's process begins."""
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_INTERVALS = 6
 
@@ -146,8 +148,11 @@ def least_duration(view: View, status: Status, step: int) -> timedelta:
 
 
 def step_overdue(view: View, status: Status, candidate: Candidate) -> bool:  # noqa: ARG001
+    """What happened while nobody looked may still show: a process that has just begun to look waits a little."""
     since = candidate.step_started_at
-    return since is not None and view.now - since >= view.policy.max_duration
+    if since is None or view.now - since < view.policy.max_duration:
+        return False
+    return view.watched(since) >= min(view.policy.max_duration, LOOK_FIRST)
 
 
 def checkpoint_due(view: View, kept: EvidenceState, seen: EvidenceState) -> bool:

@@ -96,20 +96,23 @@ def follow_the_steps(view: View, status: Status) -> Status:
     if candidate is None or candidate.step is None:
         return status
     step = _present_step(view, status, candidate)
+    if step is None:
+        return back_to_verifying(view, status, candidate)
     weight = step_at(view, status, step).weight
     if (step, weight) == (candidate.step, candidate.weight):
         return status
     return replace(status, candidate=enter(view, status, candidate, step))
 
 
-def _present_step(view: View, status: Status, candidate: Candidate) -> int:
-    """By its weight, not by its number: fewer steps must not make a step of a canary the switch."""
+def _present_step(view: View, status: Status, candidate: Candidate) -> int | None:
+    """By its weight, not by its number: fewer steps must not make a step of a canary the switch. None where every step
+    is a larger one: it has to be entered as any first step is, with its approval."""
     step, weight, last = candidate.step or 0, candidate.weight or 0, last_step(view, status)
     if weight >= WHOLE:
         return last
     if step < last and step_at(view, status, step).weight == weight:
         return step
-    return max((each for each in range(last) if step_at(view, status, each).weight <= weight), default=0)
+    return max((each for each in range(last) if step_at(view, status, each).weight <= weight), default=None)
 
 
 def stop_at_zero(view: View, status: Status) -> Status:

@@ -38,6 +38,8 @@ def keep_clock(view: View, status: Status) -> Status:
         return status
     blocked_by = _blocked_by(view, status)
     if blocked_by is not candidate.blocked_by:
+        if candidate.blocked_by is Reason.PAUSED and candidate.step_started_at is not None:
+            candidate = replace(candidate, step_started_at=view.now)  # a step's time stands still in a pause
         candidate = replace(candidate, blocked_by=blocked_by)
         return replace(status, candidate=begin_deadline(view, candidate) if blocked_by is None else candidate)
     growing = candidate.verified_at is not None and not view.complete(candidate.revision, sizes(view, status).candidate)

@@ -256,3 +256,30 @@ def test_the_policy_of_a_switch_shows_its_approval() -> None:
     lab.settle()
     assert lab.status.rollout is not None
     assert lab.status.rollout.policy.approval == "Manual"
+
+
+def test_steps_that_are_all_larger_begin_with_the_first_of_them_and_its_approval() -> None:
+    lab = canary()
+    lab.rollout(steps=(Step(weight=100, approval=Approval.MANUAL),))
+    lab.settle()
+    assert (lab.stable, lab.selected) == ("1", "1")
+    assert lab.said("Progressing")[1] == "WaitingForApproval"
+
+
+def test_the_time_of_a_pause_is_not_the_steps() -> None:
+    lab = canary(max_duration=timedelta(hours=1), on_inconclusive=OnInconclusive.ROLLBACK)
+    lab.edit(paused=True)
+    lab.wait(7200)
+    lab.edit(paused=False)
+    lab.settle()
+    assert (lab.selected, lab.quarantine) == (WIDE, [])
+    lab.wait(3700)
+    assert lab.quarantine == [("2", "Revision", "Analysis", "Inconclusive")]
+
+
+def test_a_step_that_became_overdue_while_nobody_looked_is_looked_at_first() -> None:
+    lab = canary(max_duration=timedelta(hours=1), on_inconclusive=OnInconclusive.ROLLBACK)
+    lab.away(hours=25)
+    assert (lab.selected, lab.quarantine) == (WIDE, [])
+    lab.wait(660)
+    assert lab.selected == "1"
