@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOUR = re.compile(r"<!-- tour:.*?-->\n```console\n(.*?)```\n<!-- /tour -->", re.DOTALL)
 # Numbers, ages, addresses and hashes differ from run to run; the words and the versions in front do not.
-VARIES = re.compile(r"\b[0-9a-f]{10,}\b|\d+(\.\d+)*(s|ms|m)?\b|127\.[0-9.:]+|\bby ada\b")
+VARIES = re.compile(r"\b[0-9a-f]{10,}\b|(\d+(\.\d+)*(ms|[smhd])?)+\b|127\.[0-9.:]+|\bby ada\b")
 
 
 def steps() -> list[tuple[str, list[str]]]:
