@@ -89,3 +89,14 @@ def test_the_operator_is_killed_at_each_step_of_a_canary(lab: Lab, iris: Subject
         lab.operator.settled()
     assert iris.outcomes() == ["Promoted", "Promoted"]
     trial.remark(f"{len(STEPS)} leaders die one after the other; evidence goes on from its checkpoints")
+
+
+def test_without_traffic_a_canary_waits_and_says_why(iris: Subject, trial: Trial) -> None:
+    iris.goes_live("1", **CANARY)
+    new = iris.release("2")
+    said = iris.waits_for("Progressing", "True", "WaitingForEvidence")
+    iris.until(lambda: "no requests to version 2" in iris.condition("Progressing")[2], "it says what it waits for")
+    assert iris.condition("Ready")[:2] == ("True", "RollingOut"), said
+    assert iris.status["traffic"]["achievable"] == "25"
+    iris.headgate("promote", "--full")
+    iris.serves(new)
