@@ -165,7 +165,7 @@ def forget_to_narrow_on_rollback(patch: Patch) -> None:
 
 
 def shrink_stable_before_the_candidate_is_there(patch: Patch) -> None:
-    patch.setattr(sizes, "_kept_until_then", lambda _view, _status, _candidate: 0)
+    patch.setattr(sizes, "_kept_until_then", lambda _view, _status, _candidate, _wanted: 0)
 
 
 PLANTED_IN_A_CANARY: list[tuple[Callable[[Patch], None], Strategy, str, int]] = [
@@ -198,7 +198,7 @@ PLANTED: list[tuple[Callable[[Patch], None], str, str, int]] = [
         7,
     ),
     (delete_while_endpoints_remain, GOOD, "version 1 counts as drained, and traffic still reaches it", 12),
-    (forget_quarantine, GOLDEN_FAILS, "default/iris: no decision after 40 rounds", 6),
+    (forget_quarantine, GOLDEN_FAILS, "default/iris: no decision after 100 rounds", 6),
     (release_what_is_not_wanted, GOLDEN_FAILS, "the quarantine forgets a version", 6),
     (switch_without_verifying, GOOD, "version 2 is decided to serve, and it has not shown that it can", 2),
     (skip_the_golden_prediction, GOLDEN_FAILS, "version 2 is decided to serve, and it has not shown that it can", 6),
@@ -209,7 +209,7 @@ PLANTED: list[tuple[Callable[[Patch], None], str, str, int]] = [
     (select_the_candidate_at_once, GOOD, "traffic moves before capacity is added", 3),
     (keep_the_previous_for_ever, GOOD, "it rests in the middle of a rollout", 18),
     (forget_to_ask_for_a_look, GOOD, "a moment that counts goes by, and the operator has not asked to look", 12),
-    (two_rules_that_undo_each_other, GOOD, "default/iris: no decision after 40 rounds", 6),
+    (two_rules_that_undo_each_other, GOOD, "default/iris: no decision after 100 rounds", 6),
     (decide_again_what_was_decided, GOOD, "deciding again changes the decision", 1),
 ]
 
