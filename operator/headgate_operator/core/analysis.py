@@ -156,5 +156,8 @@ def step_overdue(view: View, status: Status, candidate: Candidate) -> bool:  # n
 
 
 def checkpoint_due(view: View, kept: EvidenceState, seen: EvidenceState) -> bool:
+    """The first interval at once: until then status has nothing to tell."""
+    if kept.checks == 0 and seen.checks > 0:
+        return True
     every = CHECKPOINT_INTERVALS * evidence_policy(view.spec.analysis).interval
     return seen.seconds - kept.seconds >= min(CHECKPOINT_SECONDS, every)

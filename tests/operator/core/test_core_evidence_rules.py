@@ -137,9 +137,9 @@ def test_what_waits_for_evidence_is_written_once_a_minute_at_most() -> None:
     assert not [write for write in lab.writes[-1:] if not isinstance(write, Apply)]
 
 
-def test_the_observed_share_is_told() -> None:
+def test_the_observed_share_is_told_with_the_first_interval() -> None:
     lab = canary(100)
-    lab.wait(65)
+    lab.wait(12)
     assert lab.status.traffic is not None
     assert lab.status.traffic.observed == "25"
 
