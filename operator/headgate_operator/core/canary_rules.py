@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headgate_operator.api.spec import OnFailure, OnInconclusive, Strategy
+from headgate_operator.api.spec import Approval, OnFailure, OnInconclusive, Strategy
 from headgate_operator.api.status import By, Candidate, Phase, Scope, Status
 from headgate_operator.core.analysis import checkpoint_due, judged, requests_of, step_overdue
 from headgate_operator.core.canary_gates import LEAVE_STEP, REACH_STEP, WIDEN
@@ -105,14 +105,17 @@ def follow_the_steps(view: View, status: Status) -> Status:
 
 
 def _present_step(view: View, status: Status, candidate: Candidate) -> int | None:
-    """By its weight, not by its number: fewer steps must not make a step of a canary the switch. None where every step
-    is a larger one: it has to be entered as any first step is, with its approval."""
+    """By its weight, not by its number: fewer steps must not make a step of a canary the switch. None where the first of
+    the present steps is a larger one that nobody may enter without more ado: the switch, or one that wants an approval."""
     step, weight, last = candidate.step or 0, candidate.weight or 0, last_step(view, status)
     if weight >= WHOLE:
         return last
     if step < last and step_at(view, status, step).weight == weight:
         return step
-    return max((each for each in range(last) if step_at(view, status, each).weight <= weight), default=None)
+    smaller = [each for each in range(last) if step_at(view, status, each).weight <= weight]
+    if smaller:
+        return max(smaller)
+    return 0 if last > 0 and step_at(view, status, 0).approval is Approval.AUTO else None
 
 
 def stop_at_zero(view: View, status: Status) -> Status:
