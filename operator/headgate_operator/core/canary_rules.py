@@ -105,8 +105,8 @@ def follow_the_steps(view: View, status: Status) -> Status:
 
 
 def _present_step(view: View, status: Status, candidate: Candidate) -> int | None:
-    """By its weight, not by its number: fewer steps must not make a step of a canary the switch. None where the first of
-    the present steps is a larger one that nobody may enter without more ado: the switch, or one that wants an approval."""
+    """By its weight, not by its number: fewer steps must not make a step of a canary the switch. None where the first
+    of them is a larger one that is not entered without more ado: the switch, or one that wants an approval."""
     step, weight, last = candidate.step or 0, candidate.weight or 0, last_step(view, status)
     if weight >= WHOLE:
         return last
