@@ -7,47 +7,34 @@ Tests arrange models by methods and bad days by `fail(...)`; they look at `reque
 """
 
 import base64
-import json
 import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from mlflow_answers import (
+    Answer,
+    ApiRefusal,
+    Model,
+    Version,
+    as_json,
+    as_text,
+    json_object,
+    names_of,
+    page_of,
+    pairs,
+    version_json,
+)
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 HOST_REJECTED = "Invalid Host header - possible DNS rebinding attack detected"
 FAULTS = frozenset({"400", "401", "403", "host", "500", "503", "html", "hang", "truncate", "reset", "empty"})
-
-
-@dataclass
-class Version:
-    """One registered version, as `model-versions/get` tells it."""
-
-    name: str
-    version: int
-    source: str
-    created: int
-    model_id: str
-    run_id: str = ""
-    stage: str = "None"
-    tags: dict[str, str] = field(default_factory=dict)
-    status: str = "READY"
-
-
-@dataclass
-class Model:
-    """A registered model: its versions live as long as it does, and so does its numbering."""
-
-    name: str
-    versions: dict[int, Version] = field(default_factory=dict)
-    aliases: dict[str, int] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    next_version: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,36 +54,6 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What goes back: `cut` is the number of body bytes really sent (the rest is lost on the way)."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    chunked: bool = False
-
-
-class ApiRefusal(Exception):  # noqa: N818 - an answer, not a failure of this program
-    """An API error in MLflow's own shape."""
-
-    def __init__(self, status: int, error_code: str, message: str) -> None:
-        super().__init__(message)
-        self.answer = as_json({"error_code": error_code, "message": message, "sqlstate": "KAM00"}, status=status)
-
-
-def as_json(body: Mapping[str, Any], status: int = 200) -> Answer:
-    return Answer(status, json.dumps(body).encode())
-
-
-def as_text(status: int, text: str, **headers: str) -> Answer:
-    return Answer(
-        status, text.encode(), "text/plain; charset=utf-8", {k.replace("_", "-"): v for k, v in headers.items()}
-    )
 
 
 class FakeMlflow:
@@ -350,7 +307,7 @@ class FakeMlflow:
         if path.startswith(ARTIFACTS + "/"):
             return self._file(path.removeprefix(ARTIFACTS + "/"), chunked=self.chunked)
         if path.startswith(API):
-            return self._api(path.removeprefix(API), {**query, **_json_object(body)})
+            return self._api(path.removeprefix(API), {**query, **json_object(body)})
         return as_text(404, "Not Found")
 
     def _api(self, call: str, query: Mapping[str, Any]) -> Answer:
@@ -363,12 +320,12 @@ class FakeMlflow:
                 model, alias = self._model(query), str(query.get("alias", ""))
                 if alias not in model.aliases:
                     raise ApiRefusal(400, "INVALID_PARAMETER_VALUE", f"Registered model alias {alias} not found.")
-                return as_json({"model_version": _version_json(model.versions[model.aliases[alias]], model)})
+                return as_json({"model_version": version_json(model.versions[model.aliases[alias]], model)})
             case "registered-models/get-latest-versions":
                 return as_json(self._latest(query))
             case "model-versions/get":
                 version = self._version(query)
-                return as_json({"model_version": _version_json(version, self.models[version.name])})
+                return as_json({"model_version": version_json(version, self.models[version.name])})
             case "model-versions/search":
                 return as_json(self._search_versions(query))
             case "model-versions/get-download-uri":
@@ -435,23 +392,23 @@ class FakeMlflow:
             "description": "",
         }
         if newest:
-            body["latest_versions"] = [_version_json(v, None) for v in newest.values()]
+            body["latest_versions"] = [version_json(v, None) for v in newest.values()]
         if model.aliases:
             body["aliases"] = [{"alias": a, "version": str(n)} for a, n in sorted(model.aliases.items())]
         if model.tags:
-            body["tags"] = _pairs(model.tags)
+            body["tags"] = pairs(model.tags)
         return body
 
     def _search_models(self, query: Mapping[str, Any]) -> dict[str, Any]:
-        wanted = _names(str(query.get("filter", "")))
+        wanted = names_of(str(query.get("filter", "")))
         found = [m for m in sorted(self.models.values(), key=lambda m: m.name) if wanted is None or m.name in wanted]
-        return _page("registered_models", [self._model_json(m) for m in found], query, default=100, most=1000)
+        return page_of("registered_models", [self._model_json(m) for m in found], query, default=100, most=1000)
 
     def _search_versions(self, query: Mapping[str, Any]) -> dict[str, Any]:
         text = str(query.get("filter", ""))
         if re.search(r"\b(stage|alias)\b\s*=", text):
             raise ApiRefusal(400, "INVALID_PARAMETER_VALUE", "Invalid attribute key specified.")
-        wanted = _names(text)
+        wanted = names_of(text)
         tags = re.findall(r"tags\.(?:`([^`]+)`|([\w.]+))\s*=\s*'((?:[^']|'')*)'", text)
         found = [
             v
@@ -463,7 +420,7 @@ class FakeMlflow:
         found.sort(
             key=lambda v: v.version if order.startswith("version_number") else v.created, reverse="DESC" in order
         )
-        return _page("model_versions", [_version_json(v, None) for v in found], query, default=10_000, most=200_000)
+        return page_of("model_versions", [version_json(v, None) for v in found], query, default=10_000, most=200_000)
 
     def _latest(self, query: Mapping[str, Any]) -> dict[str, Any]:
         model = self._model(query)
@@ -473,7 +430,7 @@ class FakeMlflow:
         for version in sorted(model.versions.values(), key=lambda v: v.version):
             if not wanted or version.stage.lower() in wanted:
                 newest[version.stage] = version
-        return {"model_versions": [_version_json(v, None) for v in newest.values()]} if newest else {}
+        return {"model_versions": [version_json(v, None) for v in newest.values()]} if newest else {}
 
     def _listing(self, path: str) -> dict[str, Any]:
         prefix = path.strip("/") + "/"
@@ -526,64 +483,3 @@ def _files_of(files: Path | Mapping[str, bytes] | None) -> Iterator[tuple[str, b
             yield path.relative_to(files).as_posix(), path.read_bytes()
     elif files is not None:
         yield from files.items()
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    if not body:
-        return {}
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _names(filter_text: str) -> set[str] | None:
-    """The model names a filter asks for: `name='a'` or `name IN ('a', 'b')`; None = all."""
-    if found := re.search(r"name\s+IN\s*\(([^)]*)\)", filter_text, re.IGNORECASE):
-        return {name.replace("''", "'") for name in re.findall(r"'((?:[^']|'')*)'", found[1])}
-    if found := re.search(r"\bname\s*=\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\")", filter_text):
-        return {found[2] if found[2] is not None else found[1].replace("''", "'")}
-    return None
-
-
-def _page(key: str, items: list[Any], query: Mapping[str, Any], *, default: int, most: int) -> dict[str, Any]:
-    size = int(query.get("max_results") or default)
-    if size > most:
-        raise ApiRefusal(400, "INVALID_PARAMETER_VALUE", f"Invalid value {size} for parameter 'max_results' supplied.")
-    start = int(query.get("page_token") or 0)
-    page = items[start : start + size]
-    body: dict[str, Any] = {key: page} if page else {}
-    if start + size < len(items):
-        body["next_page_token"] = str(start + size)
-    return body
-
-
-def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in tags.items()]
-
-
-def _version_json(version: Version, model: Model | None) -> dict[str, Any]:
-    """`model` None = an answer that carries no aliases (searches and latest_versions never do)."""
-    body: dict[str, Any] = {
-        "name": version.name,
-        "version": str(version.version),
-        "creation_timestamp": version.created,
-        "last_updated_timestamp": version.created,
-        "current_stage": version.stage,
-        "description": "",
-        "source": version.source,
-        "run_id": version.run_id,
-        "status": version.status,
-        "run_link": "",
-    }
-    if version.tags:
-        body["tags"] = _pairs(version.tags)
-    if model is not None and (aliases := sorted(a for a, n in model.aliases.items() if n == version.version)):
-        body["aliases"] = aliases
-    return body
-
-
-def quoted(name: str) -> str:
-    """A model name as it stands in a `models:/` address."""
-    return quote(name, safe="")
