@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from canary_lab import canary
 from headgate_cli import live
 from headgate_cli.watching import without_ages
-from told_lab import canary, object_of
+from told_lab import object_of
 
 
 def test_the_picture_has_steps_share_pods_evidence_and_what_is_waited_for() -> None:
@@ -44,7 +45,7 @@ def test_a_log_gets_a_line_for_each_change() -> None:
 
 
 def test_a_log_says_when_it_is_over() -> None:
-    lab = canary(version={"errors": 0.2})
+    lab = canary(100, version={"errors": 0.2})
     lab.wait(120)
     assert "1 serves, 3/3 ready; RolledBack: " in live.line(object_of(lab), lab.now)
 

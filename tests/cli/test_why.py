@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from canary_lab import canary
 from core_lab import Lab, serving
 from headgate_cli import evidence, why
 from headgate_operator.api.decisions import Decided, DecidedBy
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Approval, OnFailure, Step
 from headgate_operator.core.evidence import words
-from told_lab import canary, object_of
+from told_lab import object_of
 
 
 def told(lab: Lab) -> str:
@@ -36,7 +37,7 @@ def test_a_canary_that_waits_tells_what_for_and_on_which_numbers() -> None:
 
 
 def test_a_rollback_tells_the_gate_the_numbers_and_how_to_try_again() -> None:
-    lab = canary(version={"errors": 0.1})
+    lab = canary(100, version={"errors": 0.1})
     lab.wait(120)
     text = told(lab)
     assert "ended " in text
@@ -59,7 +60,7 @@ def test_people_are_named() -> None:
 @pytest.mark.parametrize(
     ("lab", "advice"),
     [
-        (lambda: canary(version={"errors": 0.1}, on_failure=OnFailure.HOLD).wait(120), "onFailure is Hold"),
+        (lambda: canary(100, version={"errors": 0.1}, on_failure=OnFailure.HOLD).wait(120), "onFailure is Hold"),
         (lambda: canary(0, max_duration=timedelta(minutes=5)).wait(400), "onInconclusive is Hold"),
         (lambda: serving(), "Nothing needs to be done."),
     ],

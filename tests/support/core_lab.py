@@ -404,3 +404,14 @@ def serving(version: str = "1", *, replicas: int = 2, **rollout: Any) -> Lab:
     assert lab.stable == version
     lab.rollout(**rollout)
     return lab.settle()
+
+
+def ordered(lab: Lab, verb: str, **args: Any) -> Lab:
+    lab.order(verb, args=args)
+    return lab.settle()
+
+
+def answer(lab: Lab) -> tuple[str, str]:
+    """To the last command."""
+    assert lab.status.last_command is not None
+    return str(lab.status.last_command.outcome), lab.status.last_command.message

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
+from canary_lab import STEPS, canary
 from core_lab import WIDE, Lab, serving
 from headgate_operator.api.spec import Approval, Capacity, Step, Strategy, Unachievable
 from headgate_operator.api.status import Phase
 from headgate_operator.core.observed import PodNotReady, PodSilent
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
-STEPS = (Step(weight=10), Step(weight=50))
-
-
-def canary(replicas: int = 3, **rollout: Any) -> Lab:
-    """Version 2 shares the traffic with version 1, at the first step."""
-    lab = serving(replicas=replicas, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
-    lab.want("2")
-    return lab.settle()
 
 
 def promoted(lab: Lab) -> Lab:
@@ -37,7 +29,7 @@ def test_a_candidate_is_brought_up_at_the_size_of_the_first_step_without_traffic
 
 
 def test_a_verified_candidate_shares_the_traffic_by_its_number_of_pods() -> None:
-    lab = canary(4)
+    lab = canary(replicas=4)
     assert (lab.selected, lab.deployed()) == (WIDE, {"1": 4, "2": 1})
     assert lab.status.traffic is not None
     assert (lab.status.traffic.desired, lab.status.traffic.achievable) == ("10", "20")
@@ -57,7 +49,7 @@ def test_no_evidence_is_no_reason_to_go_on() -> None:
 
 
 def test_each_promotion_is_one_step_and_the_last_is_the_switch() -> None:
-    lab = canary(3)
+    lab = canary()
     promoted(lab)
     assert (lab.selected, lab.deployed()) == (WIDE, {"1": 3, "2": 3})
     assert lab.status.candidate is not None
@@ -70,14 +62,14 @@ def test_each_promotion_is_one_step_and_the_last_is_the_switch() -> None:
 
 
 def test_a_full_promotion_goes_on_to_the_switch() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.order("promote", args={"full": True})
     lab.settle()
     assert (lab.stable, lab.selected) == ("2", "2")
 
 
 def test_the_candidate_is_whole_before_the_switch() -> None:
-    lab = canary(3, steps=(Step(weight=10),))
+    lab = canary(steps=(Step(weight=10),))
     lab.behaves("2", says=None)
     lab.order("promote")
     lab.watch = lambda lab: _whole(lab) if lab.selected == "2" else None
@@ -90,7 +82,7 @@ def _whole(lab: Lab) -> None:
 
 
 def test_an_abort_narrows_first_and_takes_the_pods_away_once_endpoints_show_it() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.endpoints_follow = False
     lab.order("abort")
     lab.settle()
@@ -106,7 +98,7 @@ def test_an_abort_narrows_first_and_takes_the_pods_away_once_endpoints_show_it()
 
 
 def test_two_restarts_under_traffic_are_a_rollback() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.behaves("2", restarts=2)
     lab.settle()
     assert (lab.selected, lab.deployed()) == ("1", {"1": 3})
@@ -122,7 +114,7 @@ def test_restarts_from_before_the_traffic_do_not_count() -> None:
 
 
 def test_a_new_version_in_the_middle_takes_the_place_of_the_candidate_and_the_way_back_stays() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.want("3")
     lab.settle()
     assert lab.outcomes[-1] == "Superseded"
@@ -131,7 +123,7 @@ def test_a_new_version_in_the_middle_takes_the_place_of_the_candidate_and_the_wa
 
 
 def test_the_reference_going_back_to_stable_cancels_without_quarantine() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.want("1")
     lab.settle()
     assert (lab.outcomes[-1], lab.selected, lab.quarantine) == ("Cancelled", "1", [])
@@ -139,7 +131,7 @@ def test_the_reference_going_back_to_stable_cancels_without_quarantine() -> None
 
 
 def test_a_warm_version_makes_way_before_a_third_gets_traffic() -> None:
-    lab = canary(3)
+    lab = canary()
     promoted(lab)
     promoted(lab)
     assert lab.deployed() == {"1": 3, "2": 3}
@@ -152,7 +144,7 @@ def test_a_warm_version_makes_way_before_a_third_gets_traffic() -> None:
 
 
 def test_pods_of_a_third_revision_make_the_selector_narrow_again() -> None:
-    lab = canary(3)
+    lab = canary()
     stranger = next(pod for pod in lab.pods() if pod.revision == lab.status.stable.revision)  # type: ignore[union-attr]
     lab.stuck = (replace(stranger, name="x-0", revision="x"),)
     lab.settle()
@@ -163,7 +155,7 @@ def test_pods_of_a_third_revision_make_the_selector_narrow_again() -> None:
 
 
 def test_traffic_is_not_taken_from_a_candidate_that_answers_and_given_to_nobody() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.behaves("1", ready=False, says=PodSilent())
     lab.order("abort")
     lab.settle()
@@ -179,7 +171,7 @@ def test_traffic_is_not_taken_from_a_candidate_that_answers_and_given_to_nobody(
 
 
 def test_zero_replicas_take_all_pods_and_back_means_verified_again() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.edit(replicas=0)
     lab.settle()
     assert set(lab.deployed().values()) == {0}
@@ -194,7 +186,7 @@ def test_zero_replicas_take_all_pods_and_back_means_verified_again() -> None:
 
 
 def test_replicas_that_change_in_the_middle_change_both_sides() -> None:
-    lab = canary(3)
+    lab = canary()
     promoted(lab)
     lab.edit(replicas=5)
     lab.settle()
@@ -221,7 +213,7 @@ def test_economical_shrinks_the_stable_side_only_when_the_candidate_has_its_shar
 
 
 def test_economical_keeps_half_warm_after_the_switch() -> None:
-    lab = canary(4, capacity=Capacity.ECONOMICAL)
+    lab = canary(replicas=4, capacity=Capacity.ECONOMICAL)
     lab.order("promote", args={"full": True})
     lab.settle()
     assert (lab.selected, lab.deployed()) == ("2", {"1": 2, "2": 4})
@@ -232,7 +224,7 @@ def test_economical_keeps_half_warm_after_the_switch() -> None:
 
 
 def test_a_manual_step_waits_for_its_approval() -> None:
-    lab = canary(3, steps=(Step(weight=10), Step(weight=50, approval=Approval.MANUAL)))
+    lab = canary(steps=(Step(weight=10), Step(weight=50, approval=Approval.MANUAL)))
     lab.wait(120)
     assert lab.said("Progressing") == ("True", "WaitingForEvidence")
     promoted(lab)
@@ -254,7 +246,9 @@ def test_the_first_step_can_want_an_approval_too() -> None:
 
 
 def test_a_weight_that_cannot_be_expressed_is_told_or_refused() -> None:
-    lab = canary(2, unachievable_weight=Unachievable.REJECT)
+    lab = serving(replicas=2, strategy=Strategy.CANARY, steps=STEPS, unachievable_weight=Unachievable.REJECT)
+    lab.want("2")
+    lab.settle()
     assert (lab.selected, lab.said("Progressing")) == ("1", ("True", "UnachievableWeight"))
     lab.rollout(unachievable_weight=Unachievable.ROUND)
     lab.settle()
@@ -269,7 +263,7 @@ def test_a_first_deployment_has_nobody_to_share_with() -> None:
 
 
 def test_an_undo_is_not_done_in_steps() -> None:
-    lab = canary(3, keep_warm=timedelta(0))
+    lab = canary(keep_warm=timedelta(0))
     lab.order("promote", args={"full": True})
     lab.wait(60)
     assert lab.deployed() == {"2": 3}
@@ -279,7 +273,7 @@ def test_an_undo_is_not_done_in_steps() -> None:
 
 
 def test_a_pause_stops_the_steps_and_not_the_way_back() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.edit(paused=True)
     lab.order("promote")
     lab.settle()
@@ -292,7 +286,7 @@ def test_a_pause_stops_the_steps_and_not_the_way_back() -> None:
 
 
 def test_candidate_pods_that_do_not_come_up_for_the_next_step_end_the_rollout() -> None:
-    lab = canary(3)
+    lab = canary()
     lab.last_says = LOADING
     promoted(lab)
     lab.wait(700)
@@ -312,7 +306,7 @@ def test_rolling_replaces_pod_by_pod_with_one_more_and_no_evidence() -> None:
 
 
 def test_a_canary_goes_through_its_phases() -> None:
-    lab = canary(3)
+    lab = canary()
     assert lab.status.rollout is not None
     assert lab.status.rollout.phase is Phase.CANARY
     assert lab.status.selector == (

@@ -8,31 +8,16 @@ from typing import Any
 
 import pytest
 
-from core_lab import WIDE, Lab, serving
+from canary_lab import BOT, STEPS, canary
+from core_lab import WIDE, Lab, ordered, serving
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy, Unachievable
 from headgate_operator.api.status import Status
-from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.observed import PodNotReady, PodSilent
 from headgate_operator.core.replies import Replied
 from headgate_operator.core.wake import BLOCKED_POLL, next_wake
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
-STEPS = (Step(weight=10), Step(weight=50))
-BOT = WebhookSpec(name="bot", url="https://bots.example.com/x", when=When.BEFORE_PROMOTION)
-
-
-def canary(**rollout: Any) -> Lab:
-    lab = serving(replicas=3, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
-    lab.want("2")
-    lab.settle()
-    assert lab.selected == WIDE
-    return lab
-
-
-def ordered(lab: Lab, verb: str, **args: Any) -> Lab:
-    lab.order(verb, args=args)
-    return lab.settle()
 
 
 def place(lab: Lab) -> tuple[int | None, int | None]:

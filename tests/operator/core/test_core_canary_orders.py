@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from core_lab import WIDE, Lab, serving
+from canary_lab import BOT, STEPS, canary
+from core_lab import WIDE, Lab, answer, ordered, serving
 from headgate_operator.api.spec import Approval, Step, Strategy
-from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.replies import Replied
-
-STEPS = (Step(weight=10), Step(weight=50))
-BOT = WebhookSpec(name="bot", url="https://bots.example.com/x", when=When.BEFORE_PROMOTION)
-
-
-def canary(**rollout: Any) -> Lab:
-    lab = serving(replicas=3, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
-    lab.want("2")
-    lab.settle()
-    assert lab.selected == WIDE
-    return lab
-
-
-def ordered(lab: Lab, verb: str, **args: Any) -> Lab:
-    lab.order(verb, args=args)
-    return lab.settle()
-
-
-def answer(lab: Lab) -> tuple[str, str]:
-    assert lab.status.last_command is not None
-    return str(lab.status.last_command.outcome), lab.status.last_command.message
 
 
 def revision(lab: Lab) -> str:

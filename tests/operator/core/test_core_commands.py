@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from core_lab import Lab, serving
+from core_lab import Lab, answer, serving
 from headgate_operator.api.reasons import Reason
 from headgate_operator.core.command import Command, Malformed, parse_command
 from headgate_operator.core.command_rules import VERBS
@@ -15,11 +15,6 @@ from headgate_operator.core.observed import PodNotReady, PodSilent, Unresolved
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 KNOWN = ", ".join(sorted(VERBS))
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
-
-
-def answer(lab: Lab) -> tuple[str, str]:
-    assert lab.status.last_command is not None
-    return str(lab.status.last_command.outcome), lab.status.last_command.message
 
 
 def on_two() -> Lab:

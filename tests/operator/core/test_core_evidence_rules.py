@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-from core_lab import WIDE, Lab, serving
-from headgate_operator.api.spec import AnalysisSpec, OnFailure, OnInconclusive, Step, Strategy
+from canary_lab import canary
+from core_lab import WIDE
+from headgate_operator.api.spec import AnalysisSpec, OnFailure, OnInconclusive
 from headgate_operator.core.plan import Apply
-
-STEPS = (Step(weight=10), Step(weight=50))
-
-
-def canary(requests: float, *, replicas: int = 3, version: dict[str, Any] | None = None, **rollout: Any) -> Lab:
-    lab = serving(replicas=replicas, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
-    lab.requests = requests
-    lab.behaves("1", errors=0.01)
-    lab.behaves("2", **(version or {"errors": 0.01}))
-    lab.want("2")
-    return lab.settle()
 
 
 def test_an_equal_version_is_promoted_step_by_step() -> None:

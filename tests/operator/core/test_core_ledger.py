@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
 
+from canary_lab import canary
 from core_lab import Lab, serving
 from headgate_operator.api.codec import to_json
 from headgate_operator.api.decisions import Decided, DecidedBy, Decision
@@ -13,17 +13,7 @@ from headgate_operator.api.spec import Approval, OnInconclusive, Step, Strategy
 from headgate_operator.core.ledger import CAPACITY, decisions_of
 from headgate_operator.core.observed import PodNotReady
 
-STEPS = (Step(weight=10), Step(weight=50))
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="no such file")
-
-
-def canary(requests: float = 100, *, version: dict[str, Any] | None = None, **rollout: Any) -> Lab:
-    lab = serving(replicas=3, **{"strategy": Strategy.CANARY, "steps": STEPS, **rollout})
-    lab.requests = requests
-    lab.behaves("1", errors=0.01)
-    lab.behaves("2", **(version or {"errors": 0.01}))
-    lab.want("2")
-    return lab.settle()
 
 
 def ledger(lab: Lab) -> list[Decision]:
@@ -38,7 +28,7 @@ def told(lab: Lab) -> list[tuple[str, str, int | None]]:
 
 
 def test_a_promotion_on_evidence_is_on_record_step_by_step() -> None:
-    lab = canary()
+    lab = canary(100)
     lab.wait(900)
     assert lab.outcomes[-1] == "Promoted"
     assert told(lab) == [
@@ -54,7 +44,7 @@ def test_a_promotion_on_evidence_is_on_record_step_by_step() -> None:
 
 
 def test_a_decision_tells_the_figures_it_rests_on() -> None:
-    lab = canary()
+    lab = canary(100)
     lab.wait(900)
     decision = next(one for one in ledger(lab) if one.what is Decided.STEP_ENTERED)
     assert decision.figures is not None
@@ -68,7 +58,7 @@ def test_a_decision_tells_the_figures_it_rests_on() -> None:
 
 
 def test_a_rollback_on_evidence_names_the_gate_and_its_evidence() -> None:
-    lab = canary(version={"errors": 0.1})
+    lab = canary(100, version={"errors": 0.1})
     lab.wait(120)
     last = ledger(lab)[-1]
     assert (last.what, last.by, last.gate, last.step) == (Decided.ROLLED_BACK, DecidedBy.ANALYSIS, "errorRate", 0)
@@ -182,7 +172,7 @@ def test_only_the_newest_entry_of_history_keeps_its_decisions() -> None:
 
 
 def test_every_decision_is_told_once() -> None:
-    lab = canary()
+    lab = canary(100)
     lab.wait(900)
     reasons = [event.reason for event in lab.events]
     assert (reasons.count("Widened"), reasons.count("StepEntered"), reasons.count("StepReached")) == (1, 2, 3)
@@ -193,7 +183,7 @@ def test_every_decision_is_told_once() -> None:
 
 
 def test_the_candidates_evidence_is_that_of_the_checkpoint() -> None:
-    lab = canary()
+    lab = canary(100)
     lab.wait(65)
     candidate, kept = lab.status.candidate, lab.status.evidence
     assert candidate is not None
@@ -213,7 +203,9 @@ def test_reasons_are_cut_to_what_the_crd_takes() -> None:
 
 def test_a_rollout_of_twenty_steps_is_a_status_of_moderate_size() -> None:
     steps = tuple(Step(weight=weight, approval=Approval.MANUAL) for weight in range(1, 21))
-    lab = canary(0, steps=steps)
+    lab = serving(replicas=3, strategy=Strategy.CANARY, steps=steps)
+    lab.want("2")
+    lab.settle()
     for _ in range(60):
         lab.order("promote")
         lab.settle()

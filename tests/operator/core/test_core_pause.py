@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from core_lab import Lab, serving
+from core_lab import Lab, answer, ordered, serving
 from headgate_operator.core.observed import PodNotReady
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
-
-
-def answer(lab: Lab) -> tuple[str, str]:
-    assert lab.status.last_command is not None
-    return str(lab.status.last_command.outcome), lab.status.last_command.message
-
-
-def ordered(lab: Lab, verb: str) -> Lab:
-    lab.order(verb)
-    return lab.settle()
 
 
 def test_without_a_rollout_a_pause_keeps_the_next_one_from_starting() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core_lab import Lab, serving
+from core_lab import Lab, answer, serving
 from headgate_operator.api.spec import ServingSpec
 from headgate_operator.core.observed import PodNotReady
 from headgate_operator.core.revision import revision_hash
@@ -12,11 +12,6 @@ from model_catalogue import identity
 
 LOADING = PodNotReady(reason="Loading", permanent=False, message="")
 BROKEN = PodNotReady(reason="LoadFailed", permanent=True, message="")
-
-
-def answer(lab: Lab) -> tuple[str, str]:
-    assert lab.status.last_command is not None
-    return str(lab.status.last_command.outcome), lab.status.last_command.message
 
 
 def restarted(lab: Lab, **args: Any) -> Lab:
