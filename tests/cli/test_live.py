@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_for_each_change() -> None:
     obj = object_of(lab)
     line = live.line(obj, lab.now)
     assert line.startswith("2026-03-01T12:02:05Z  rollout 2 1 -> 2 25 %; Canary; step 1/3 10 %; wanted 10 %")
-    assert "; errors worse 0.4 of 60, no worse 1.3 of 20; " in line
+    assert "; errors worse 0.5 of 60, no worse 1.1 of 20; " in line
     assert "; waits: about " in line
     assert without_ages([line]) == without_ages([live.line(obj, lab.now + timedelta(seconds=90))])
 
