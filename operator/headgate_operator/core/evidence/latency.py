@@ -6,13 +6,14 @@ so it may be slower by the tolerated ratio, exactly. Nothing is interpolated, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 from headgate_operator.api.evidence import LatencyState
 from headgate_operator.core.evidence.counts import Counts
 from headgate_operator.core.evidence.dispersion import Dispersion
-from headgate_operator.core.evidence.eprocess import HARM, SAFETY, EProcess
+from headgate_operator.core.evidence.eprocess import HARM, SAFETY, EProcess, Rule
 from headgate_operator.core.evidence.evalue import log_e_values
 from headgate_operator.core.evidence.histogram import Histogram
 from headgate_operator.core.evidence.numbers import log_mean
@@ -81,9 +82,11 @@ class Latency:
         harm, dispersion, safety = [], [], self.safety
         for index, process in enumerate(self.harm):
             edge, spread = self.edge(index), self.dispersion[index]
-            harm.append(process.after(self._harm_es(ladder, index, edge, fast, slow), terms.harm_cap))
+            es = self._log_es(HARM, edge, ladder.tolerated, spread, fast, slow)
+            harm.append(process.after(es, terms.harm_cap))
             if index == SAFETY_AT:
-                safety = safety.after(self._safety_es(ladder, edge, spread, fast, slow), terms.safety_cap)
+                es = self._log_es(SAFETY, edge, ladder.safe, spread, fast, slow, SAFETY_RATIO, SAFETY_MARGIN)
+                safety = safety.after(es, terms.safety_cap)
             if edge is not None:
                 spread = spread.after(fast.total, fast.slower(edge), edge)
             dispersion.append(spread)
@@ -95,25 +98,22 @@ class Latency:
             candidate=self.candidate.plus(candidate) if candidate else self.candidate,
         )
 
-    def _harm_es(
-        self, ladder: Ladder, index: int, edge: int | None, stable: Histogram, candidate: Histogram
+    def _log_es(
+        self,
+        rule: Rule,
+        edge: int | None,
+        further_up: Callable[[int], int | None],
+        spread: Dispersion,
+        stable: Histogram,
+        candidate: Histogram,
+        r: float = 1.0,
+        d: float = 0.0,
     ) -> list[float] | None:
-        at = None if edge is None else ladder.tolerated(edge)
+        at = None if edge is None else further_up(edge)
         if edge is None or at is None or not stable.total or not candidate.total:
             return None
         counts = Counts(candidate.total, candidate.slower(at), stable.total, stable.slower(edge))
-        counts, guess = self.dispersion[index].divided(counts), self.guess(edge)
-        return log_e_values(HARM.grid, counts, guess)
-
-    def _safety_es(
-        self, ladder: Ladder, edge: int | None, spread: Dispersion, stable: Histogram, candidate: Histogram
-    ) -> list[float] | None:
-        at = None if edge is None else ladder.safe(edge)
-        if edge is None or at is None or not stable.total or not candidate.total:
-            return None
-        counts = Counts(candidate.total, candidate.slower(at), stable.total, stable.slower(edge))
-        counts, guess = spread.divided(counts), self.guess(edge)
-        return log_e_values(SAFETY.grid, counts, guess, SAFETY_RATIO, SAFETY_MARGIN)
+        return log_e_values(rule.grid, spread.divided(counts), self.guess(edge), r, d)
 
     @property
     def state(self) -> LatencyState:
