@@ -103,7 +103,7 @@ def _policy_of(items: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 def _terms(whole: Place) -> Place:
-    return whole.inside("policy") or Place(f"{whole.path}.policy", {})
+    return Place(whole.at("policy"), whole.items["policy"])
 
 
 def _shadow(name: str | None, whole: Place) -> ShadowCase:
@@ -163,8 +163,8 @@ def _of_arms(name: str | None, whole: Place, *, latency: bool) -> Case:
         id=name,
         policy=policy,
         intervals=intervals,
-        candidate=whole.words("candidate", None) or "the candidate",
-        stable=whole.words("stable", None) or "stable",
+        candidate=whole.words("candidate") or "the candidate",
+        stable=whole.words("stable") or "stable",
         ignored=_ignored(terms),
     )
 
@@ -228,7 +228,7 @@ def _bounds(whole: Place) -> tuple[float, ...]:
         return LADDER
     if not isinstance(value, list) or not value:
         whole.refuse(BOUNDS, f"must be a list of seconds, not {shown(value)}")
-    numbers = Place(f"{whole.path}{'.' if whole.path else ''}{BOUNDS}", {str(i): one for i, one in enumerate(value)})
+    numbers = Place(whole.at(BOUNDS), {str(i): one for i, one in enumerate(value)})
     bounds = tuple(numbers.number(index, least=1e-9) for index in numbers.items)
     if any(after <= before for before, after in pairwise(bounds)):
         whole.refuse(BOUNDS, "must increase")
@@ -259,5 +259,5 @@ def _buckets(arm: Place, bounds: tuple[float, ...]) -> tuple[float, ...]:
     if not isinstance(value, list) or len(value) != len(bounds) + 1:
         needed = f"{len(bounds) + 1} counts, one a bucket and one above the last bound"
         arm.refuse("latency", f"must have {needed}, not {len(value) if isinstance(value, list) else shown(value)}")
-    numbers = Place(f"{arm.path}.latency", {str(index): one for index, one in enumerate(value)})
+    numbers = Place(arm.at("latency"), {str(index): one for index, one in enumerate(value)})
     return tuple(numbers.number(index) for index in numbers.items)

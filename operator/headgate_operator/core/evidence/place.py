@@ -17,8 +17,11 @@ class Place:
     path: str
     items: Mapping[str, Any]
 
+    def at(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
     def refuse(self, name: str, why: str) -> NoReturn:
-        raise CaseError(f"{self.path}{'.' if self.path else ''}{name}: {why}")
+        raise CaseError(f"{self.at(name)}: {why}")
 
     def number(self, name: str, default: float | None = None, *, least: float = 0.0, most: float = 1e15) -> float:
         value = self.items.get(name, default)
@@ -39,8 +42,8 @@ class Place:
             self.refuse(name, f"must lie between 0 and 1, not {value}")
         return value
 
-    def words(self, name: str, default: str | None) -> str | None:
-        value = self.items.get(name, default)
+    def words(self, name: str) -> str | None:
+        value = self.items.get(name)
         if value is not None and not isinstance(value, str):
             self.refuse(name, f"must be a string, not {shown(value)}")
         return value
@@ -49,7 +52,7 @@ class Place:
         value = self.items.get(name)
         if value is None:
             return None
-        return Place(f"{self.path}{'.' if self.path else ''}{name}", an_object(f"{self.path}.{name}", value))
+        return Place(self.at(name), an_object(self.at(name), value))
 
     def each(self, name: str) -> list[Place]:
         value = self.items.get(name)
@@ -57,9 +60,7 @@ class Place:
             self.refuse(name, "is missing" if name not in self.items else f"must be a list, not {shown(value)}")
         return [
             Place(path, an_object(path, item))
-            for path, item in (
-                (f"{self.path}{'.' if self.path else ''}{name}[{index}]", item) for index, item in enumerate(value)
-            )
+            for path, item in ((f"{self.at(name)}[{index}]", item) for index, item in enumerate(value))
         ]
 
 
