@@ -50,11 +50,11 @@ class Finding:
 
     @property
     def against(self) -> str:
-        return f"(evidence {words.evidence(self.harm)}, bound {words.evidence(self.harm_bound)})"
+        return words.against_bound(self.harm, self.harm_bound)
 
     @property
     def in_favour(self) -> str:
-        return f"(evidence {words.evidence(self.safety)}, bound {words.evidence(self.safety_bound)})"
+        return words.against_bound(self.safety, self.safety_bound)
 
 
 def of_share(gate: str, terms: Terms, share: Share, last_minute: Counts, names: Names) -> Finding:

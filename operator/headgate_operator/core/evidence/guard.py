@@ -55,7 +55,7 @@ def alarm(policy: GuardPolicy, state: GuardState) -> str | None:
         return None
     return (
         f"errors {words.percent(errors, requests)} of {words.count(requests)} requests: above the limit of "
-        f"{words.rate(policy.max_rate)} (evidence {words.evidence(evidence)}, bound {words.evidence(policy.bound)})"
+        f"{words.rate(policy.max_rate)} {words.against_bound(evidence, policy.bound)}"
     )
 
 

@@ -49,14 +49,15 @@ def judge(policy: ShadowPolicy, pairs: Pairs, seconds: float) -> Judgement:
     if above >= alarm:
         verdict = Verdict.ROLLBACK if policy.rolls_back else Verdict.WAIT
         missing = None if policy.rolls_back else "somebody to look at it: no limit was set"
-        reason = f"{facts}: more than {words.rate(limit)} {_evidence(above, alarm)}"
+        reason = f"{facts}: more than {words.rate(limit)} {words.against_bound(above, alarm)}"
     elif below >= passed and above < DOUBT:
         missing = _minimum(policy, pairs, seconds)
         verdict = Verdict.WAIT if missing else Verdict.PROMOTE
-        reason = f"{facts}: less than {words.rate(limit)} {_evidence(below, passed)}"
+        reason = f"{facts}: less than {words.rate(limit)} {words.against_bound(below, passed)}"
     else:
         verdict, missing = Verdict.WAIT, "more pairs"
-        reason = f"{facts}: neither more nor less than {words.rate(limit)} is proven {_evidence(below, passed)}"
+        evidence = words.against_bound(below, passed)
+        reason = f"{facts}: neither more nor less than {words.rate(limit)} is proven {evidence}"
     return Judgement(
         verdict,
         DISAGREEMENT,
@@ -65,10 +66,6 @@ def judge(policy: ShadowPolicy, pairs: Pairs, seconds: float) -> Judgement:
         {f"{DISAGREEMENT}.harm": above, f"{DISAGREEMENT}.safety": below},
         {f"{DISAGREEMENT}.harm": alarm, f"{DISAGREEMENT}.safety": passed},
     )
-
-
-def _evidence(found: float, bound: float) -> str:
-    return f"(evidence {words.evidence(found)}, bound {words.evidence(bound)})"
 
 
 def _minimum(policy: ShadowPolicy, pairs: Pairs, seconds: float) -> str | None:

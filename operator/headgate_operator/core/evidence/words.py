@@ -36,6 +36,10 @@ def evidence(log_value: float) -> str:
     return count(value) if value >= 10 else f"{value:.1f}" if value >= 0.05 else "0"
 
 
+def against_bound(log_value: float, bound: float) -> str:
+    return f"(evidence {evidence(log_value)}, bound {evidence(bound)})"
+
+
 def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
