@@ -129,6 +129,10 @@ class Outcome(StrEnum):
     ADOPTED = "Adopted"
 
 
+FAILED = frozenset({Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED})
+"""A version was tried and found wanting; every other outcome is somebody's wish."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStatus:
     weight: int

@@ -147,7 +147,7 @@ def least_duration(view: View, status: Status, step: int) -> timedelta:
     return max(analysis, step_at(view, status, step).min_duration)
 
 
-def step_overdue(view: View, status: Status, candidate: Candidate) -> bool:  # noqa: ARG001
+def step_overdue(view: View, candidate: Candidate) -> bool:
     """What happened while nobody looked may still show: a process that has just begun to look waits a little."""
     since = candidate.step_started_at
     if since is None or view.now - since < view.policy.max_duration:

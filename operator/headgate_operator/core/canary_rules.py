@@ -140,7 +140,7 @@ def roll_back_on_evidence(view: View, status: Status) -> Status:
 def end_inconclusive(view: View, status: Status) -> Status:
     """The step has had its maxDuration, and the evidence proves neither."""
     candidate = _in_traffic(status)
-    if candidate is None or not step_overdue(view, status, candidate) or not can_return(view, status):
+    if candidate is None or not step_overdue(view, candidate) or not can_return(view, status):
         return status
     if view.policy.on_inconclusive is not OnInconclusive.ROLLBACK:
         return status  # Hold waits; Promote is for the gates to say

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from headgate_operator.api.decisions import Decided, DecidedBy, Decision
-from headgate_operator.api.status import By, Candidate, HistoryEntry, Outcome, Rejected, Status
+from headgate_operator.api.status import FAILED, By, Candidate, HistoryEntry, Outcome, Rejected, Status
 from headgate_operator.core.analysis import figures, judged
 from headgate_operator.core.command import Command
 from headgate_operator.core.evidence.judgement import Verdict
@@ -35,9 +35,8 @@ class _Grounds:
 
 def recorded(view: View, before: Status, after: Status) -> Status:
     """`after` one rule, with what it has decided."""
-    for rollout, decision in (*_approved(view, before, after), *_on_the_way(view, before, after)):
-        after = _written(after, rollout, decision)
-    for rollout, decision in _ended(view, before, after):
+    made = (*_approved(view, before, after), *_on_the_way(view, before, after), *_ended(view, before, after))
+    for rollout, decision in made:
         after = _written(after, rollout, decision)
     return after
 
@@ -182,7 +181,7 @@ def _why_it_ends(view: View, before: Status, after: Status, rollout: int, outcom
     if outcome is Outcome.PROMOTED and before.candidate is not None:
         return Decided.PROMOTED, _for_the_switch(before, before.candidate)
     entry = _rejected(before, after)
-    if entry is not None and outcome in {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}:
+    if entry is not None and outcome in FAILED:
         person = _person(view) if entry.by in _WORD else None
         return _WORD.get(entry.by, Decided(str(outcome))), _Grounds(_BY[entry.by], entry.message, entry.gate, person)
     told = after.rollout if after.rollout is not None and after.rollout.id == rollout else _entry(after, rollout)

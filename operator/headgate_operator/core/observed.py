@@ -150,7 +150,7 @@ Golden = GoldenPassed | GoldenFailed | GoldenUnknown
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A write of this process that the API server refused for good (validation, permission, quota)."""
+    """What the API server refused this process for good (validation, permission, quota): a write, or a look at a budget."""
 
     kind: str
     name: str

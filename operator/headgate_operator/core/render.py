@@ -140,8 +140,7 @@ def _lost_pods_since(view: View, status: Status, target: str) -> bool:
     before = status.previous.revision if status.previous else None
     if public is None or public.revision not in {None, before} or view.now - rollout.decided_at >= BACKSTOP:
         return False
-    answering = sum(endpoint.ready for endpoint in view.children.public_endpoints)
-    return view.ready_pods(target) < min(view.spec.replicas, answering)
+    return view.ready_pods(target) < min(view.spec.replicas, view.publicly_ready)
 
 
 def _may_be_wide(view: View, status: Status) -> bool:

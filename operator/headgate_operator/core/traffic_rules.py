@@ -61,7 +61,8 @@ def _guarding(view: View, status: Status) -> Previous | None:
 
 
 def guard(view: View, status: Status) -> Status:
-    """A new version that crashes or goes silent while the old one is warm: back, and without asking."""
+    """A new version that crashes, goes silent or errs above its ceiling while the old one is warm: back, and without
+    asking."""
     stable, previous = status.stable, _guarding(view, status)
     if stable is None or previous is None:
         return status

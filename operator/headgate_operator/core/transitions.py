@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from headgate_operator.api.decisions import Decided, Decision
 from headgate_operator.api.reasons import ConditionType, Reason
-from headgate_operator.api.status import Answer, HistoryEntry, Outcome, Phase, Status, Truth
+from headgate_operator.api.status import FAILED, Answer, HistoryEntry, Outcome, Phase, Status, Truth
 from headgate_operator.core.event import Event
 from headgate_operator.core.ledger import decided_between
 
-_BAD = {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}
 # On the way to the first version: no trouble, and what happens is told by Events of its own.
 _NOT_YET = {Reason.NO_VERSION_YET, Reason.SCALED_TO_ZERO, Reason.SWITCHING}
 
@@ -82,7 +81,7 @@ def _ended(entry: HistoryEntry) -> Event:
     origin = f" from version {entry.from_}" if entry.from_ else ""
     more = f": {entry.message}" if entry.message else ""
     text = f"rollout {entry.rollout}{origin} to version {entry.to} after {entry.seconds} s{more}"
-    return Event(str(entry.outcome), text, warning=entry.outcome in _BAD)
+    return Event(str(entry.outcome), text, warning=entry.outcome in FAILED)
 
 
 def _rejected(old: Status, new: Status) -> list[Event]:

@@ -15,9 +15,9 @@ from typing import Any
 from headgate_operator.api.durations import format_time
 from headgate_operator.api.reasons import Reason
 from headgate_operator.api.status import (
+    FAILED,
     Candidate,
     HistoryEntry,
-    Outcome,
     RolloutReason,
     Status,
     WebhookOutcome,
@@ -34,7 +34,6 @@ TOLD_AT_MOST = 6
 """Tries to tell of a rollback; about three minutes in all."""
 NEWS = timedelta(minutes=10)
 """A rollback that is older is told to nobody: neither to a webhook that is new nor after a long absence."""
-_BAD = {Outcome.ROLLED_BACK, Outcome.FIRST_ROLLOUT_FAILED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,7 @@ def _wants_approval(status: Status) -> bool:
 
 
 def _rolled_back(view: View, status: Status) -> HistoryEntry | None:
-    entry = next((entry for entry in reversed(status.history) if entry.outcome in _BAD), None)
+    entry = next((entry for entry in reversed(status.history) if entry.outcome in FAILED), None)
     return entry if entry is not None and view.now - entry.at <= NEWS else None
 
 
