@@ -223,21 +223,9 @@ def test_an_unreachable_cluster_is_told_plainly(tmp_path: Path) -> None:
 async def test_watching_shows_each_change_once_and_ends_quietly(
     on: HttpsPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
-
-    def pause(seconds: float) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 3:
-            set_status(on, "iris", serving="3 -> 4")
-        if looks == 6:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(watching.time, "sleep", pause)
-    result = await run("status", "--watch")
-    assert result.exit_code == 0
-    assert result.output.count("NAME") == 2
-    assert result.output.count("3 -> 4") == 1
+    shown = await watched(on, monkeypatch)
+    assert shown.count("NAME") == 2
+    assert shown.count("3 -> 4") == 1
 
 
 async def watched(on: HttpsPlane, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
