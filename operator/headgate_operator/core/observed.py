@@ -150,7 +150,7 @@ Golden = GoldenPassed | GoldenFailed | GoldenUnknown
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the API server refused this process for good (validation, permission, quota): a write, or a look at a budget."""
+    """What the API server refuses this process for good (validation, rights, quota): a write, or a look at a budget."""
 
     kind: str
     name: str

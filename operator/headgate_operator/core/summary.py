@@ -1,7 +1,7 @@
 """What the status shows besides its decisions: conditions, counts, printer columns, the scale selector.
 
-Everything here is derived, for people. Two things are read again by decisions, as what the last pass has shown: how many
-pods of the candidate were ready, and the steps that approvals were given for.
+Everything here is derived, for people. Two things are read again by decisions, as what the last pass has shown: how
+many pods of the candidate were ready, and the steps that approvals were given for.
 """
 
 from __future__ import annotations
