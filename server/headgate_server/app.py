@@ -32,8 +32,9 @@ INLINE_BYTES = 64 << 10
 class Predictions:
     """The handlers that run the model."""
 
-    def __init__(self, state: State, predictor: Predictor) -> None:
+    def __init__(self, state: State, counts: Counts, predictor: Predictor) -> None:
         self._state = state
+        self._counts = counts
         self._predictor = predictor
 
     async def predict(self, request: Request) -> Response:
@@ -69,7 +70,9 @@ class Predictions:
         return loaded, body
 
     async def _run(self, loaded: Loaded, batch: Batch, wanted: Sequence[str]) -> list[Output]:
-        return await self._predictor.run(loaded.model, batch, wanted)
+        outputs = await self._predictor.run(loaded.model, batch, wanted)
+        self._counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
+        return outputs
 
 
 async def _validated(request: Request, batch: Callable[[Any, Validator], Batch], body: Any, loaded: Loaded) -> Batch:
@@ -83,7 +86,7 @@ def prediction_app(state: State, counts: Counts, predictor: Predictor, open_conn
     """Everything; for the prediction port."""
     app = _bare()
     app.include_router(operations.routes(state, counts, predictor, open_connections))
-    handlers = Predictions(state, predictor)
+    handlers = Predictions(state, counts, predictor)
     app.add_api_route("/predict", handlers.predict, methods=["POST"])
     app.add_api_route("/invocations", handlers.invocations, methods=["POST"])
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):

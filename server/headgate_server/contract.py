@@ -15,6 +15,11 @@ DIGEST_PREFIX: Final = "sha256:"
 # Latency buckets of metrics and /counters: the canary compares them edge by edge across versions.
 BUCKET_UPPER_BOUNDS_SECONDS: Final[tuple[float, ...]] = tuple(0.0001 * 1.25**i for i in range(57))
 
+# The ladder of numeric predictions: 16 steps a doubling (4.4 %), from 2**-16 to 2**32 on either side of 0.
+PREDICTION_STEPS_PER_DOUBLING: Final = 16
+PREDICTION_LEAST_EXPONENT: Final = -16
+PREDICTION_LAST_STEP: Final = 768
+
 PATH_GROUPS: Final = ("predict", "invocations", "v2_infer", "other")
 
 LIVE_PATH: Final = "/livez"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headgate_server.contract import BUCKET_UPPER_BOUNDS_SECONDS
+from headgate_server.predictions import PredictionCounts
 from headgate_server.state import State
 
 BUCKETS = len(BUCKET_UPPER_BOUNDS_SECONDS) + 1  # the last one is above every bound
@@ -29,6 +30,7 @@ class Counts:
         self.rows: dict[tuple[str, int], Row] = {}
         self.errors: Counter[str] = Counter()
         self.schema_violations = 0
+        self.predictions = PredictionCounts()
 
     def answered(self, group: str, code: int, seconds: float) -> None:
         row = self.rows.get((group, code))
@@ -60,4 +62,5 @@ class Counts:
             "bucket_upper_bounds_seconds": list(BUCKET_UPPER_BOUNDS_SECONDS),
             "requests": [[group, code, row.count, row.buckets] for (group, code), row in sorted(self.rows.items())],
             "errors": [[kind, count] for kind, count in sorted(self.errors.items())],
+            "predictions": self.predictions.as_json(),
         }

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class Loaded:
     def name(self) -> str:
         return self.located.name
 
-    @property
+    @cached_property  # asked at every answer
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, by the model's own labels or by `class_names` in its metadata."""
         given = self.described.metadata.get("class_names")

@@ -35,6 +35,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._requests()
         yield from self._errors()
+        yield self._predictions()
         yield self._gauge("headgate_requests_in_flight", "Requests under way.", self._state.in_flight)
         yield self._gauge(
             "headgate_open_connections", "Open connections of the prediction port.", self._open_connections()
@@ -74,6 +75,14 @@ class Metrics(Collector):
         )
         violations.add_metric(self._who, self._counts.schema_violations)
         yield violations
+
+    def _predictions(self) -> Metric:
+        predictions = CounterMetricFamily(
+            "headgate_predictions", "Answered requests by what was predicted.", labels=(*WHO, "prediction")
+        )
+        for prediction, count in self._counts.predictions.words():
+            predictions.add_metric([*self._who, prediction], count)
+        return predictions
 
     def _model(self) -> Iterator[Metric]:
         loaded = self._state.loaded

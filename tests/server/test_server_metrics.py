@@ -52,6 +52,7 @@ def test_counters_are_the_contracts(server):
     assert set(body) == {
         "start_id", "uptime_seconds", "model", "version", "revision", "ready", "draining", "in_flight",
         "open_connections", "last_request_age_seconds", "bucket_upper_bounds_seconds", "requests", "errors",
+        "predictions",
     }  # fmt: skip
     assert (body["model"], body["version"], body["revision"], body["ready"]) == ("iris", "3", "0123456789", True)
     assert body["start_id"] == before["start_id"]
