@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound"
     ARTIFACT_MISSING = "ArtifactMissing"
     ARTIFACT_TRUNCATED = "ArtifactTruncated"
+    STORAGE_FULL = "StorageFull"
     ARTIFACT_INVALID = "ArtifactInvalid"
     DIGEST_MISMATCH = "DigestMismatch"
     UNTRUSTED_TYPES = "UntrustedTypes"
@@ -42,6 +43,7 @@ TRANSIENT: frozenset[Reason] = frozenset(
         Reason.REGISTRY_UNAUTHORIZED,
         Reason.REGISTRY_HOST_REJECTED,
         Reason.ARTIFACT_TRUNCATED,
+        Reason.STORAGE_FULL,
         Reason.DRAINING,
     }
 )
@@ -55,6 +57,7 @@ MEANING: dict[Reason, str] = {
     Reason.MODEL_NOT_FOUND: "The registry knows no such model or version.",
     Reason.ARTIFACT_MISSING: "The version has no files, no MLmodel, or a file that is named is not there.",
     Reason.ARTIFACT_TRUNCATED: "A file came with fewer or more bytes than the registry's listing says.",
+    Reason.STORAGE_FULL: "The disk of the cache has no room for the model, after what nobody uses was dropped.",
     Reason.ARTIFACT_INVALID: "The files do not parse, contradict themselves, or point outside their folder.",
     Reason.DIGEST_MISMATCH: "The files are not the ones that the expected digest names.",
     Reason.UNTRUSTED_TYPES: "The skops file holds types that this server does not trust; the message names them.",

@@ -69,6 +69,7 @@ class Settings:
     registry_timeout: float
     model_digest: str
     cache_dir: Path | None
+    cache_max_bytes: int
     validation: Validation
     requirements: Requirements
     golden: Golden
@@ -92,7 +93,7 @@ def _path(value: str) -> Path | None:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,15}", value) or not low <= int(value) <= high:
+        if not re.fullmatch(r"[0-9]{1,16}", value) or not low <= int(value) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(value)
 
@@ -184,6 +185,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "Where downloaded models are kept, by digest; may be shared by several processes. Empty = a temporary folder.",
         _path,
+    ),
+    Setting(
+        "cache_max_bytes",
+        "bytes",
+        "0",
+        "When the cache would hold more, the versions used least recently go, never one that a process uses. "
+        "0 = no limit.",
+        _whole(0, 1 << 50),
     ),
     Setting(
         "validation",

@@ -125,6 +125,11 @@ CASES: list[tuple[str, Reason, Callable[[Case], dict[str, Any]]]] = [
     ("no model file", Reason.ARTIFACT_MISSING, folder(without("model.onnx"))),
     ("no folder", Reason.ARTIFACT_MISSING, folder(lambda path: None)),
     ("bytes are lost", Reason.ARTIFACT_TRUNCATED, registered(lambda c: c.registry.fail("truncate", "model.onnx"))),
+    (
+        "no room on the disk",
+        Reason.STORAGE_FULL,
+        registered(lambda c: c.registry.extra_listing.append({"path": "huge", "is_dir": False, "file_size": 1 << 60})),
+    ),
     ("MLmodel is not YAML", Reason.ARTIFACT_INVALID, folder(with_text("MLmodel", "a: [b"))),
     ("MLmodel is a list", Reason.ARTIFACT_INVALID, folder(with_text("MLmodel", "[]"))),
     ("the graph is cut", Reason.ARTIFACT_INVALID, folder(truncated_graph)),

@@ -7,11 +7,12 @@ Tests arrange models by methods and bad days by `fail(...)`; they look at `reque
 """
 
 import base64
+import hashlib
 import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -245,6 +246,8 @@ class FakeMlflow:
                 answer = self._route(path, query, body)
         except ApiRefusal as refusal:
             return refusal.answer
+        if path.startswith(ARTIFACTS + "/") and not answer.chunked:
+            answer = _ranged(answer, lower)
         if fault is not None and fault.kind == "truncate":
             return Answer(
                 answer.status, answer.body, answer.content_type, answer.headers, len(answer.body) // 2, answer.chunked
@@ -452,6 +455,17 @@ class FakeMlflow:
                 raise ApiRefusal(500, "INTERNAL_ERROR", "An error occurred (404) when calling HeadObject")
             raise ApiRefusal(404, "RESOURCE_DOES_NOT_EXIST", "No such artifact")
         return Answer(200, self.files[path], "application/octet-stream", chunked=chunked)
+
+
+def _ranged(answer: Answer, headers: Mapping[str, str]) -> Answer:
+    """The proxy over a local disk names contents and answers a Range, the one over an object store does neither."""
+    etag = '"' + hashlib.md5(answer.body).hexdigest() + '"'
+    asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+    if asked is None or headers.get("if-range", etag) != etag:
+        return replace(answer, headers={**answer.headers, "ETag": etag})
+    start, length = int(asked[1]), len(answer.body)
+    named = {"ETag": etag, "Content-Range": f"bytes {start}-{length - 1}/{length}"}
+    return replace(answer, status=206, body=answer.body[start:], headers={**answer.headers, **named})
 
 
 def _serve(registry: FakeMlflow, handler: BaseHTTPRequestHandler) -> None:

@@ -1,33 +1,23 @@
-"""Bring one version's files into a folder: list, hold names inside, fetch, compare sizes, sync.
+"""Bring one version's files into a folder: list, hold names inside, fetch.
 
-A truncated chunked body is invisible to HTTP, so every byte count is compared with the listing. What the listing
-says is the uploader's word: absolute paths, `..` and endless trees are refused before anything is written.
+What the listing says is the uploader's word: absolute paths, `..` and endless trees are refused before anything is
+written.
 """
 
 import asyncio
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry.rest import Missing, Registered, Rest, not_mlflow
+from headgate_server.registry.progress import Progress
+from headgate_server.registry.rest import Registered, Rest, not_mlflow
+from headgate_server.registry.transfer import Listed, Transfer
 
 PARALLEL: Final = 4
 MAX_FILES: Final = 10_000
 MAX_DEPTH: Final = 32
-CHUNK: Final = 1 << 18
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A file of the version: where below the model directory, and how long the registry says it is."""
-
-    path: str
-    size: int | None
 
 
 async def artifact_root(rest: Rest, registered: Registered) -> str:
@@ -48,20 +38,26 @@ async def artifact_root(rest: Rest, registered: Registered) -> str:
     return path.strip("/")
 
 
-async def fetch(rest: Rest, root: str, into: Path) -> int:
-    """Download everything below `root` into the folder; the number of bytes."""
+async def listed(rest: Rest, root: str) -> list[Listed]:
+    """Every file below `root`, held inside of it."""
     files = await _walk(rest, root)
     if not files:
         raise LoadError(Reason.ARTIFACT_MISSING, "the registry lists no files for this version")
-    gate = asyncio.Semaphore(PARALLEL)
+    return files
 
-    async def one(listed: Listed) -> int:
+
+async def fetch(rest: Rest, root: str, files: Sequence[Listed], into: Path) -> int:
+    """Download the listed files into the folder; the number of bytes."""
+    gate = asyncio.Semaphore(PARALLEL)
+    progress = Progress(sum(file.size or 0 for file in files))
+
+    async def one(file: Listed) -> int:
         async with gate:
-            return await _fetch_file(rest, root, listed, into)
+            return await Transfer(rest, f"{root}/{file.path}", file, into / file.path, progress).run()
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(listed)) for listed in files]
+            tasks = [group.create_task(one(file)) for file in files]
     except BaseExceptionGroup as failures:
         # One reason is told, and the first is the cause: the others were cancelled for it.
         raise _first(failures) from None
@@ -107,38 +103,3 @@ def _size(entry: Mapping[str, Any]) -> int | None:
     if isinstance(size, str) and size.isdigit():
         return int(size)  # protobuf's JSON form of int64 is text
     return size if isinstance(size, int) else None
-
-
-async def _fetch_file(rest: Rest, root: str, listed: Listed, into: Path) -> int:
-    target = into / listed.path
-    received = 0
-    try:
-        async with rest.file(f"{root}/{listed.path}") as stream:
-            with _disk():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file = target.open("wb")
-            with file:
-                async for chunk in stream.iter_chunked(CHUNK):
-                    received += len(chunk)
-                    if listed.size is not None and received > listed.size:
-                        break
-                    with _disk():
-                        file.write(chunk)
-                with _disk():
-                    file.flush()
-                    await asyncio.to_thread(os.fsync, file.fileno())
-    except Missing:
-        raise LoadError(Reason.ARTIFACT_MISSING, f"{listed.path} is listed and is not there") from None
-    if listed.size is not None and received != listed.size:
-        more = "more than " if received > listed.size else f"{received} of "
-        raise LoadError(Reason.ARTIFACT_TRUNCATED, f"{listed.path}: {more}{listed.size} bytes came")
-    return received
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Trouble with our own disk, which must not be told as the registry's."""
-    try:
-        yield
-    except OSError as error:
-        raise LoadError(Reason.LOAD_FAILED, f"the model cannot be written to disk: {error.strerror}") from None

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,15 @@ class Registered:
     source: str
     created: int
     run_id: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """A file under way: its bytes from `offset` on, and what names its content, where the server says so."""
+
+    stream: aiohttp.StreamReader
+    offset: int
+    etag: str
 
 
 class Missing(Exception):  # noqa: N818 - the caller says what the absence means
@@ -94,11 +104,17 @@ class Rest:
         return files
 
     @asynccontextmanager
-    async def file(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
-        """The bytes of one artifact, as they come."""
-        async with self._get(f"{ARTIFACTS}/{quote(path)}", {}, FIRST_BYTE_FACTOR) as response:
+    async def file(self, path: str, offset: int = 0, etag: str = "") -> AsyncIterator[Body]:
+        """The bytes of one artifact, as they come; from `offset` on if it still is the file of that ETag."""
+        wanted = {"Range": f"bytes={offset}-", "If-Range": etag} if offset and etag else {}
+        async with self._get(f"{ARTIFACTS}/{quote(path)}", {}, FIRST_BYTE_FACTOR, wanted) as response:
+            if response.status == 206 and wanted:
+                if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                    raise not_mlflow()
+                yield Body(response.content, offset, etag)
+                return
             await _raise_for(response)
-            yield response.content
+            yield Body(response.content, 0, response.headers.get("ETag", ""))
 
     async def _json(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         async with self._get(path, query, 1) as response:
@@ -113,8 +129,12 @@ class Rest:
         return answer
 
     @asynccontextmanager
-    async def _get(self, path: str, query: Mapping[str, str], patience: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Authorization": self._credentials.authorization} if self._credentials.authorization else {}
+    async def _get(
+        self, path: str, query: Mapping[str, str], patience: int, wanted: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = dict(wanted)
+        if self._credentials.authorization:
+            headers["Authorization"] = self._credentials.authorization
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout * patience)
         tls: Any = self._credentials.tls or True
         try:

@@ -15,7 +15,7 @@ import aiohttp
 from headgate_server import logs, settings
 from headgate_server.digest import tree_digest
 from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry import credentials, download
+from headgate_server.registry import credentials, disk, download
 from headgate_server.registry.rest import Registered, Rest
 from headgate_server.registry.store import Store
 from headgate_server.settings import Settings
@@ -41,6 +41,7 @@ class Source:
     def __init__(self, config: Settings) -> None:
         self._config = config
         self._temporary: TemporaryDirectory[str] | None = None
+        self._kept: Store | None = None
 
     async def locate(self) -> Located:
         if not self._config.model.startswith("models:"):
@@ -54,6 +55,9 @@ class Source:
         return await self._from_registry(store, name, version)
 
     def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -66,26 +70,29 @@ class Source:
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
             rest = Rest(session, config.registry_uri, access, config.registry_timeout)
             registered = await rest.version(name, version)
-            known = store.digest_of(config.registry_uri, registered)
-            # With an expected digest the files are asked for again: they may have been put right.
-            if known and not config.model_digest and (path := await asyncio.to_thread(store.tree, known)):
-                logs.event("found in the cache by its registered identity", digest=known)
-                return self._located(path, known, name, version, "cache", registered.source)
-            return await self._download(store, rest, registered)
+            async with store.turn(config.registry_uri, registered):
+                known = store.digest_of(config.registry_uri, registered)
+                # Other files than the expected ones are asked for again: they may have been put right.
+                wanted = known and config.model_digest in {"", known}
+                if known and wanted and (path := await asyncio.to_thread(store.tree, known)):
+                    logs.event("found in the cache by its registered identity", digest=known)
+                    return self._located(path, known, name, version, "cache", registered.source)
+                return await self._download(store, rest, registered)
 
     async def _download(self, store: Store, rest: Rest, registered: Registered) -> Located:
         began = asyncio.get_running_loop().time()
         root = await download.artifact_root(rest, registered)
-        logs.event("downloading", source=registered.source)
-        sizes: list[int] = []
+        files = await download.listed(rest, root)
+        coming = sum(file.size or 0 for file in files)
+        logs.event("downloading", source=registered.source, files=len(files), bytes=coming)
+        await asyncio.to_thread(store.make_room, coming)
 
         async def fetch(into: Path) -> int:
-            sizes.append(await download.fetch(rest, root, into))
-            return sizes[-1]
+            return await download.fetch(rest, root, files, into)
 
         digest, path = await store.add(self._config.registry_uri, registered, fetch)
         seconds = round(asyncio.get_running_loop().time() - began, 3)
-        logs.event("downloaded", bytes=sizes[-1], seconds=seconds, digest=digest)
+        logs.event("downloaded", bytes=coming, seconds=seconds, digest=digest)
         expect(self._config.model_digest, digest)
         return self._located(path, digest, registered.name, registered.version, "registry", registered.source)
 
@@ -103,15 +110,16 @@ class Source:
         return Located(path, digest, name, version, origin, source)
 
     def _store(self) -> Store:
+        if self._kept is not None:
+            return self._kept
         folder = self._config.cache_dir
         if folder is None:
             if self._temporary is None:
                 self._temporary = TemporaryDirectory(prefix="headgate-server-")
             folder = Path(self._temporary.name)
-        try:
-            return Store(folder)
-        except OSError as error:
-            raise LoadError(Reason.LOAD_FAILED, f"the cache folder cannot be used: {error.strerror}") from None
+        with disk.writing():
+            self._kept = Store(folder, self._config.cache_max_bytes)
+        return self._kept
 
 
 def expect(wanted: str, digest: str) -> None:
