@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from headgate_server import logs, mlmodel
-from headgate_server.loaders import threads
+from headgate_server.loaders import memory, threads
 from headgate_server.loaders.runtime import Model, Output
 from headgate_server.mlmodel import Description
 from headgate_server.protocols import invocations
@@ -27,6 +27,7 @@ from headgate_server.signature import Column, Columns, Inputs
 from headgate_server.validation import Batch, InvalidInput, Validator
 
 MAX_EXAMPLE_BYTES: Final = 64 << 20
+MAX_MADE_UP: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def load(located: Located, config: Settings, warming: Callable[[], None]) -> Loa
     logs.event("loaded", flavor=described.flavor, runtime=model.runtime, seconds=_since(began))
     warming()
     validator = Validator(model.inputs)
-    golden = _prove(described, model, validator, config.golden)
+    with memory.bounded():
+        golden = _prove(described, model, validator, config.golden)
     logs.event("warmed", golden=golden, seconds=_since(began))
     return Loaded(located, described, model, validator, golden, time.time(), _since(began))
 
@@ -77,11 +79,18 @@ def _runtime(described: Description, config: Settings) -> Model:
             case "onnx":
                 from headgate_server.loaders import onnx_runtime
 
-                return onnx_runtime.load(described, config.threads or threads.quota())
+                with memory.bounded():
+                    return onnx_runtime.load(described, config.threads or threads.quota())
             case _:
                 from headgate_server.loaders import skops_sklearn
 
-                return skops_sklearn.load(described, config.requirements)
+                with memory.bounded():
+                    return skops_sklearn.load(
+                        described,
+                        config.requirements,
+                        trust_pickle=config.trust_pickle,
+                        trust_types=config.trust_types,
+                    )
     except ImportError as error:
         # The runtime of the other flavor may be left out of an image.
         raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"{described.flavor} needs {error.name}, not installed") from None
@@ -99,6 +108,8 @@ def _prove(described: Description, model: Model, validator: Validator, policy: G
     except LoadError:
         raise
     except Exception as error:  # noqa: BLE001 - a model may raise anything
+        if memory.lacked(error):
+            raise memory.lacking("the first prediction") from None
         raise LoadError(Reason.GOLDEN_FAILED, f"the input example does not predict: {type(error).__name__}") from None
     if not all(_finite(output.values) for output in outputs):
         raise LoadError(Reason.GOLDEN_FAILED, "the prediction of the input example is not finite")
@@ -130,11 +141,22 @@ def _finite(values: Any) -> bool:
 
 def _warm(model: Model, inputs: Inputs) -> None:
     """The first call is the slow one; its result says nothing, for the row is made up."""
+    if _made_up_size(inputs) > MAX_MADE_UP:
+        logs.warning("no warm-up: one row of the signature is larger than any real one")
+        return
     try:
         outputs: list[Output] = model.run(made_up(inputs), model.default_outputs)
         del outputs
     except Exception as error:  # noqa: BLE001 - a model may refuse a made-up row
+        if memory.lacked(error):
+            raise memory.lacking("the first prediction") from None
         logs.warning("the warm-up on a made-up row failed", error=type(error).__name__)
+
+
+def _made_up_size(inputs: Inputs) -> int:
+    if isinstance(inputs, Columns):
+        return len(inputs.columns)
+    return sum(math.prod(1 if d == -1 else d for d in tensor.shape) for tensor in inputs.tensors)
 
 
 def made_up(inputs: Inputs) -> Batch:

@@ -37,10 +37,14 @@ class Description:
         """A file of the model directory that MLmodel names; it must be there and inside."""
         if not isinstance(name, str) or not name:
             raise LoadError(Reason.ARTIFACT_INVALID, f"MLmodel: {what} is not a file name")
-        path = (self.root / name).resolve()
+        try:
+            path = (self.root / name).resolve()
+            there = path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, a circle of links
+            raise LoadError(Reason.ARTIFACT_INVALID, f"MLmodel: {what} is not a file name") from None
         if not path.is_relative_to(self.root.resolve()):
             raise LoadError(Reason.ARTIFACT_INVALID, f"MLmodel: {what} lies outside the model directory")
-        if not path.is_file():
+        if not there:
             raise LoadError(Reason.ARTIFACT_MISSING, f"MLmodel names {name}, which is not there")
         return path
 
@@ -53,7 +57,7 @@ def read(root: Path) -> Description:
         raise LoadError(Reason.ARTIFACT_INVALID, "MLmodel: no flavors")
     flavor = next((name for name in SERVED_FLAVORS if isinstance(flavors.get(name), dict)), None)
     if flavor is None:
-        names = ", ".join(sorted(str(name) for name in flavors))
+        names = ", ".join(sorted(text(name) for name in flavors))
         raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"flavors {names}; served are {' and '.join(SERVED_FLAVORS)}")
     pyfunc = flavors.get("python_function")
     predict_fn = pyfunc.get("predict_fn", "predict") if isinstance(pyfunc, dict) else "predict"
@@ -62,14 +66,20 @@ def read(root: Path) -> Description:
         root=root,
         flavor=flavor,
         flavor_fields=flavors[flavor],
-        predict_fn=str(predict_fn),
+        predict_fn=text(predict_fn),
         signature=signature.parse(raw.get("signature")),
         example=None,
-        run_id=str(raw.get("run_id") or ""),
+        run_id=text(raw.get("run_id")),
         requirements=_requirements(root),
         metadata=metadata if isinstance(metadata, dict) else {},
     )
     return _with_example(described, raw.get("saved_input_example_info"))
+
+
+def text(value: Any) -> str:
+    """A word of MLmodel. Anything but a plain one is none: by references within it, a list of YAML can be as long as
+    it likes when it is written out."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _document(root: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ fails a candidate at once. The exception carries the reason from where a load fa
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -70,10 +71,15 @@ MEANING: dict[Reason, str] = {
 }
 
 
+MAX_MESSAGE: Final = 1000
+
+
 class LoadError(Exception):
     """A load that cannot go on, with the reason for /readyz. The message never holds credentials or features."""
 
     def __init__(self, reason: Reason, message: str) -> None:
+        # Names in it are the uploader's, and it goes into probes and statuses.
+        message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -73,6 +73,8 @@ class Settings:
     validation: Validation
     requirements: Requirements
     golden: Golden
+    trust_pickle: bool
+    trust_types: frozenset[str]
     max_body_bytes: int
     timeout: float
     threads: int
@@ -118,6 +120,19 @@ def _one_of(words: type[StrEnum]) -> Callable[[str], StrEnum]:
         raise ValueError("one of " + ", ".join(words))
 
     return parse
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value.lower() == "true"
+
+
+def _names(value: str) -> frozenset[str]:
+    names = frozenset(filter(None, (name.strip() for name in value.split(","))))
+    if not all(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name) for name in names):
+        raise ValueError("names of types like package.module.Type, with commas")
+    return names
 
 
 def _digest(value: str) -> str:
@@ -215,6 +230,22 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "InputExample",
         "Whether the model's input example must predict, with finite numbers, before the server is ready.",
         _one_of(Golden),
+    ),
+    Setting(
+        "trust_pickle",
+        "true, false",
+        "false",
+        "Load scikit-learn models from pickle and cloudpickle files. That runs whatever code is in them: only for a "
+        "registry where you trust everyone who can write.",
+        _flag,
+    ),
+    Setting(
+        "trust_types",
+        "names",
+        "",
+        "Types that skops files may hold beyond what skops and this server trust, with commas, as the message of "
+        "`UntrustedTypes` names them. What the model's own files say about trust is never read.",
+        _names,
     ),
     Setting("max_body_bytes", "bytes", "8388608", "A longer request body is answered 413.", _whole(1, 1 << 40)),
     Setting("timeout", "seconds", "30", "A prediction that takes longer is answered 504.", _seconds(0.001, 86400)),

@@ -16,7 +16,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-from headgate_server.loaders import onnx_files
+from headgate_server.loaders import memory, onnx_files
 from headgate_server.loaders.runtime import Output, OutputSpec
 from headgate_server.mlmodel import Description
 from headgate_server.reasons import LoadError, Reason
@@ -80,6 +80,8 @@ def load(described: Description, threads: int) -> OnnxModel:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001
+        if memory.lacked(error):
+            raise memory.lacking(path.name) from None
         # onnxruntime has an exception class a failure and no common one; its text names files and nodes, no data.
         text = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         broken = type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"}

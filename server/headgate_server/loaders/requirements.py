@@ -5,14 +5,14 @@ major version. Everything else in requirements.txt is what MLflow happened to se
 """
 
 from headgate_server import logs
-from headgate_server.mlmodel import Description
+from headgate_server.mlmodel import Description, text
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.settings import Requirements
 
 
 def check(described: Description, policy: Requirements, *, sklearn: str, numpy: str) -> None:
     """Compare the model's versions with the installed ones; RequirementMismatch or a warning, as the policy says."""
-    made_with = str(described.flavor_fields.get("sklearn_version") or described.requirements.get("scikit-learn", ""))
+    made_with = text(described.flavor_fields.get("sklearn_version")) or described.requirements.get("scikit-learn", "")
     wrong = []
     if made_with and _parts(made_with, 2) != _parts(sklearn, 2):
         wrong.append(f"made with scikit-learn {made_with}, this image has {sklearn}")

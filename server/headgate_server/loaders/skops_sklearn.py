@@ -1,23 +1,26 @@
 """scikit-learn models from skops files: no code from the artifact runs, and nothing untrusted is built.
 
 The types of the file are compared with skops' own list and ours before anything is built; the list that MLflow
-writes into the artifact is the uploader's and is not read. Pickle and cloudpickle are refused.
+writes into the artifact is the uploader's and is not read. Pickle and cloudpickle are refused unless the settings
+trust them.
 """
 
 import warnings
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import sklearn
+import skops.io
 from sklearn.base import is_classifier
 
 from headgate_server import logs
-from headgate_server.loaders import requirements, tree_safety
+from headgate_server.loaders import memory, pickled, requirements, tree_safety
 from headgate_server.loaders.frames import FrameBuilder
 from headgate_server.loaders.runtime import Output, OutputSpec
-from headgate_server.mlmodel import Description
+from headgate_server.mlmodel import Description, text
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.settings import Requirements
 from headgate_server.signature import Columns, Inputs, Tensor, Tensors
@@ -26,15 +29,18 @@ from headgate_server.validation import Batch
 # Beyond skops' own list. Tree: see tree_safety, which makes it safe before the first prediction. Bunch: a dict whose
 # keys read as attributes; voting and stacking keep their members in one.
 TRUSTED: Final = frozenset({"sklearn.tree._tree.Tree", "sklearn.utils._bunch.Bunch"})
+SKOPS: Final = "skops"
+PICKLE: Final = "pickle"
+SCHEMA: Final = "schema.json"
+SCHEMA_FACTOR: Final = 12  # measured: bytes of Python objects a byte of JSON
 METHODS: Final = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 
 class SklearnModel:
     """A fitted estimator."""
 
-    platform = "sklearn_skops"
-
-    def __init__(self, estimator: Any, described: Description) -> None:
+    def __init__(self, estimator: Any, described: Description, file_format: str = SKOPS) -> None:
+        self.platform = f"sklearn_{file_format}"
         self._estimator = estimator
         self._method = described.predict_fn
         self.runtime = f"scikit-learn {sklearn.__version__}"
@@ -69,54 +75,78 @@ class SklearnModel:
         return OutputSpec(name, "FP64", (-1, len(self.classes) or -1))
 
 
-def load(described: Description, policy: Requirements) -> SklearnModel:
+def load(
+    described: Description, policy: Requirements, *, trust_pickle: bool = False, trust_types: Set[str] = frozenset()
+) -> SklearnModel:
     """The estimator of the model directory, or the reason why it is not served."""
-    path = _skops_file(described)
+    path, file_format = _file(described, trust_pickle)
     if described.predict_fn not in METHODS:
         raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"predict_fn {described.predict_fn} is not served")
     requirements.check(described, policy, sklearn=sklearn.__version__, numpy=np.__version__)
-    estimator = _load_trusted(path)
-    tree_safety.check(estimator)
+    if file_format == PICKLE:
+        estimator = _noting_warnings(lambda: pickled.load(path))
+    else:
+        estimator = _load_trusted(path, TRUSTED | trust_types)
+        tree_safety.check(estimator)
     if not hasattr(estimator, described.predict_fn):
         raise LoadError(Reason.ARTIFACT_INVALID, f"the estimator has no {described.predict_fn}")
-    return SklearnModel(estimator, described)
+    return SklearnModel(estimator, described, file_format)
 
 
-def _skops_file(described: Description) -> Path:
+def _file(described: Description, trust_pickle: bool) -> tuple[Path, str]:
+    """The model's file and its format."""
     fields = described.flavor_fields
     path = described.file(fields.get("pickled_model"), "pickled_model")
-    given = str(fields.get("serialization_format") or "")
+    given = text(fields.get("serialization_format"))
     # The stated format is the uploader's word; the file's first bytes decide. A skops file is a zip file.
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
-    if given != "skops" or not is_zip:
-        what = given if given in {"pickle", "cloudpickle"} else "not a skops file"
-        if given == "skops" and path.suffix == ".skops":
-            raise LoadError(Reason.ARTIFACT_INVALID, f"{path.name} is not a skops file")
-        message = f"the model is {what}: loading it would run its code; log it with serialization_format='skops'"
-        raise LoadError(Reason.PICKLE_REFUSED, message)
-    return path
+    if given == SKOPS and is_zip:
+        return path, SKOPS
+    if given == SKOPS and path.suffix == ".skops":
+        raise LoadError(Reason.ARTIFACT_INVALID, f"{path.name} is not a skops file")
+    if trust_pickle and given in {"pickle", "cloudpickle"}:
+        return path, PICKLE
+    what = given if given in {"pickle", "cloudpickle"} else "not a skops file"
+    raise LoadError(
+        Reason.PICKLE_REFUSED,
+        f"the model is {what}: loading it would run its code; log it with serialization_format='skops', "
+        "or set HEADGATE_TRUST_PICKLE=true if you trust whoever can write to the registry",
+    )
 
 
-def _load_trusted(path: Path) -> Any:
-    import skops.io
+def _load_trusted(path: Path, trusted: Set[str]) -> Any:
+    try:
+        _check_size(path)
+        untrusted = sorted(set(skops.io.get_untrusted_types(file=path)) - trusted)
+        if untrusted:
+            named = ", ".join(untrusted[:20]) + (f" and {len(untrusted) - 20} more" if len(untrusted) > 20 else "")
+            raise LoadError(Reason.UNTRUSTED_TYPES, named)
+        return _noting_warnings(lambda: skops.io.load(path, trusted=sorted(trusted)))
+    except LoadError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        if memory.lacked(error):
+            raise memory.lacking(path.name) from None
+        # A hostile file can make the reader fail in any way; none of them is this process's end.
+        raise LoadError(Reason.ARTIFACT_INVALID, f"{path.name} does not load: {type(error).__name__}") from None
 
+
+def _check_size(path: Path) -> None:
+    """A zip file of some kilobytes can hold gigabytes: what it unpacks to is known before it is unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    if max(sum(sizes.values()), SCHEMA_FACTOR * sizes.get(SCHEMA, 0)) > memory.available():
+        raise memory.lacking(f"{path.name}, unpacked,")
+
+
+def _noting_warnings(load: Callable[[], Any]) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            untrusted = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
-            if untrusted:
-                named = ", ".join(untrusted[:20]) + (f" and {len(untrusted) - 20} more" if len(untrusted) > 20 else "")
-                raise LoadError(Reason.UNTRUSTED_TYPES, named)
-            estimator = skops.io.load(path, trusted=sorted(TRUSTED))
-        except LoadError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            # A hostile file can make the reader fail in any way; none of them is this process's end.
-            raise LoadError(Reason.ARTIFACT_INVALID, f"{path.name} does not load: {type(error).__name__}") from None
+        made = load()
     for warned in caught:
         logs.warning("while loading", warning=str(warned.message)[:500])
-    return estimator
+    return made
 
 
 def _inputs_of(estimator: Any) -> Inputs:
