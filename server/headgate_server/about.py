@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from headgate_server import __version__
 from headgate_server.loading import Loaded
@@ -25,9 +25,9 @@ def loaded(state: State) -> Loaded:
 
 
 def named(state: State, request: Request) -> Loaded:
-    """The model that the path names by name and perhaps version, or 404."""
+    """The model that the path names, where it names one and perhaps its version; or 404."""
     model = loaded(state)
-    if request.path_params["model"] != model.name:
+    if request.path_params.get("model", model.name) != model.name:
         raise not_found(f"the model here is {model.name}")
     if request.path_params.get("version", model.version) != model.version:
         raise not_found(f"the version here is {model.version}")
@@ -58,6 +58,14 @@ def routes(state: State) -> APIRouter:
             raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
         return _json({"name": model.name, "ready": True})
 
+    async def ping() -> Response:
+        if (waiting := state.not_ready) is not None:
+            raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
+        return Response(b"\n", media_type=JSON)
+
+    async def version() -> Response:
+        return PlainTextResponse(__version__)
+
     async def info() -> Response:
         return _json(_info(loaded(state)))
 
@@ -71,6 +79,8 @@ def routes(state: State) -> APIRouter:
     for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         router.add_api_route(prefix, v2_model, methods=["GET"])
         router.add_api_route(prefix + "/ready", v2_model_ready, methods=["GET"])
+    router.add_api_route("/ping", ping, methods=["GET"])
+    router.add_api_route("/version", version, methods=["GET"])
     router.add_api_route("/model/info", info, methods=["GET"])
     router.add_api_route("/health", health, methods=["GET"])
     return router

@@ -15,15 +15,15 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from headgate_server import logs, mlmodel
+from headgate_server import logs, mlmodel, rules
 from headgate_server.loaders import memory, threads
 from headgate_server.loaders.runtime import Model, Output
 from headgate_server.mlmodel import Description
 from headgate_server.protocols import invocations
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry.source import Located
-from headgate_server.settings import Golden, Settings
-from headgate_server.signature import Column, Columns, Inputs
+from headgate_server.settings import Golden, Settings, Validation
+from headgate_server.signature import Column, Columns, Inputs, kinds
 from headgate_server.validation import Batch, InvalidInput, Validator
 
 MAX_EXAMPLE_BYTES: Final = 64 << 20
@@ -66,7 +66,12 @@ def load(located: Located, config: Settings, warming: Callable[[], None]) -> Loa
     model = _runtime(described, config)
     logs.event("loaded", flavor=described.flavor, runtime=model.runtime, seconds=_since(began))
     warming()
-    validator = Validator(model.inputs)
+    validator = Validator(
+        model.inputs,
+        lenient=config.validation is Validation.COMPATIBLE,
+        rules=rules.read(located.path, kinds(model.inputs)),
+        params=described.signature.params,
+    )
     with memory.bounded():
         golden = _prove(described, model, validator, config.golden)
     logs.event("warmed", golden=golden, seconds=_since(began))

@@ -26,6 +26,7 @@ class Golden(StrEnum):
 
 class Validation(StrEnum):
     STRICT = "Strict"
+    COMPATIBLE = "Compatible"
 
 
 class Requirements(StrEnum):
@@ -211,10 +212,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "validation",
-        "Strict",
+        "Strict, Compatible",
         "Strict",
         "How input is held against the signature. Strict: unknown or missing columns, lossy casts and wrong shapes "
-        "are answered 400.",
+        "are answered 400. Compatible: what MLflow's server accepts and casts is accepted and cast.",
         _one_of(Validation),
     ),
     Setting(

@@ -80,9 +80,31 @@ Inputs = Columns | Tensors
 
 
 @dataclass(frozen=True)
+class Param:
+    """A parameter of a request, beside its input; `many` = a list of such values."""
+
+    name: str
+    type: str
+    many: bool = False
+
+
+@dataclass(frozen=True)
 class Signature:
     inputs: Inputs | None
     outputs: Inputs | None
+    params: tuple[Param, ...] = ()
+
+
+NUMBERS: Final = frozenset({"integer", "long", "float", "double"})
+
+
+def kinds(inputs: Inputs) -> Mapping[str, str]:
+    """Of each input by name, whether it is a "number", a "text" or "other"."""
+    if isinstance(inputs, Columns):
+        texts = {"string": "text"}
+        return {c.name: "number" if c.type in NUMBERS else texts.get(c.type, "other") for c in inputs.columns}
+    words = {"bool": "other", "str": "text", "object": "text"}
+    return {t.name: words.get(t.dtype, "number") for t in inputs.tensors}
 
 
 def parse(raw: Any) -> Signature:
@@ -92,7 +114,7 @@ def parse(raw: Any) -> Signature:
     if not isinstance(raw, dict):
         raise _invalid("signature is not an object")
     inputs = _schema(raw.get("inputs"), "inputs", strict=True)
-    return Signature(inputs, _schema(raw.get("outputs"), "outputs", strict=False))
+    return Signature(inputs, _schema(raw.get("outputs"), "outputs", strict=False), _params(raw.get("params")))
 
 
 def _schema(text: Any, where: str, *, strict: bool) -> Inputs | None:
@@ -109,6 +131,20 @@ def _schema(text: Any, where: str, *, strict: bool) -> Inputs | None:
     if all(item.get("type") == "tensor" for item in items):
         return Tensors(tuple(_tensor(item, where, n, len(items)) for n, item in enumerate(items)))
     return _columns(items, where, strict=strict)
+
+
+def _params(text: Any) -> tuple[Param, ...]:
+    try:
+        items = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        raise _invalid("signature.params is not JSON") from None
+    if items is None:
+        return ()
+    if not isinstance(items, list) or not all(isinstance(i, dict) and isinstance(i.get("name"), str) for i in items):
+        raise _invalid("signature.params is not a list of objects with a name")
+    # Of a type that we do not know nothing is checked; no served flavor computes with params.
+    known = [item for item in items if item.get("type") in COLUMN_TYPES]
+    return tuple(Param(item["name"], item["type"], item.get("shape") is not None) for item in known)
 
 
 def _columns(items: Sequence[Mapping[str, Any]], where: str, *, strict: bool) -> Columns | None:

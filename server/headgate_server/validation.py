@@ -1,7 +1,8 @@
 """Input against the signature, compiled once at load: rows in, one numpy array a column or tensor out.
 
 Strict: every unknown column, missing required column, lossy cast, wrong shape and non-finite number is refused.
-The refusal names the column, what was expected and what came as a type, and never holds any of the data. No pandas.
+Compatible: MLflow's verdicts (see lenient). A refusal names the column, what was expected and what came as a type,
+and never holds any of the data. No pandas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from headgate_server import lenient as lenient_values
+from headgate_server import rules as rule_file
 from headgate_server import values
-from headgate_server.signature import Column, Columns, Inputs, Tensor, Tensors
+from headgate_server.rules import Rules
+from headgate_server.signature import Column, Columns, Inputs, Param, Tensors
 from headgate_server.values import Mismatch
 
 Array = npt.NDArray[Any]
@@ -28,10 +32,15 @@ class Detail:
 
 
 class InvalidInput(Exception):  # noqa: N818 - the client's mistake, answered with 400
-    """The input does not fit the signature."""
+    """The input does not fit the signature.
 
-    def __init__(self, message: str, details: Sequence[Detail] = ()) -> None:
+    `unreadable`: not even its form, or one of its values, could be taken for input. MLflow has another error code
+    for that than for well-formed input that does not fit.
+    """
+
+    def __init__(self, message: str, details: Sequence[Detail] = (), *, unreadable: bool = False) -> None:
         super().__init__(message)
+        self.unreadable = unreadable
         self.message = message
         self.details = tuple(details)
 
@@ -47,18 +56,31 @@ class Batch:
 class Validator:
     """The compiled signature."""
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        lenient: bool = False,
+        rules: Rules = rule_file.NONE,
+        params: Sequence[Param] = (),
+    ) -> None:
         self.inputs = inputs
+        self.lenient = lenient
+        self.params = {param.name: param for param in params}
+        self._rules = rules
         self._columns = {c.name: c for c in inputs.columns} if isinstance(inputs, Columns) else {}
         self._required = {name for name, column in self._columns.items() if column.required}
         self._tensors = {t.name: t for t in inputs.tensors} if isinstance(inputs, Tensors) else {}
+        of = lenient_values if lenient else values
+        self._of_column = {name: of.OF_COLUMN[column.type] for name, column in self._columns.items()}
+        self._of_tensor = {name: of.of_dtype(tensor.dtype) for name, tensor in self._tensors.items()}
 
     # -- what the protocols hand in ---------------------------------------------------------------------------
 
     def records(self, rows: Any) -> Batch:
         """A list of objects by column name."""
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-            raise InvalidInput("expected a list of one or more objects")
+            raise InvalidInput("expected a list of one or more objects", unreadable=True)
         if not self._columns:
             return self._tensors_of_records(rows)
         return self._by_column(self._cells_of(rows), len(rows))
@@ -66,15 +88,15 @@ class Validator:
     def split(self, names: Any, rows: Any) -> Batch:
         """Rows as lists, with the column names given once."""
         if names is not None and (not isinstance(names, list) or not all(isinstance(n, str) for n in names)):
-            raise InvalidInput("columns: expected a list of names")
+            raise InvalidInput("columns: expected a list of names", unreadable=True)
         if not isinstance(rows, list) or not rows:
-            raise InvalidInput("data: expected a list of one or more rows")
+            raise InvalidInput("data: expected a list of one or more rows", unreadable=True)
         if not self._columns:
             return self.tensor(rows)
         if names is None:
             return self.positional(rows)
         if len(set(names)) != len(names):
-            raise InvalidInput("columns: a name stands there twice")
+            raise InvalidInput("columns: a name stands there twice", unreadable=True)
         self._check_width(rows, len(names))
         return self._by_column({name: [row[n] for row in rows] for n, name in enumerate(names)}, len(rows))
 
@@ -83,20 +105,20 @@ class Validator:
         if not self._columns:
             return self.tensor(rows)
         if not isinstance(rows, list) or not rows:
-            raise InvalidInput("expected a list of one or more rows")
+            raise InvalidInput("expected a list of one or more rows", unreadable=True)
         self._check_width(rows, len(self._columns))
         return self._by_column({name: [row[n] for row in rows] for n, name in enumerate(self._columns)}, len(rows))
 
     def columns(self, by_name: Any) -> Batch:
         """A list of values by column name, or a nested list by tensor name."""
         if not isinstance(by_name, dict) or not by_name:
-            raise InvalidInput("expected an object of lists by name")
+            raise InvalidInput("expected an object of lists by name", unreadable=True)
         if not self._columns:
             return self._by_tensor(by_name)
         cells = {name: cell if isinstance(cell, list) else [cell] for name, cell in by_name.items()}
         lengths = {len(cell) for cell in cells.values()}
         if len(lengths) != 1 or lengths == {0}:
-            raise InvalidInput("the columns differ in length, or are empty")
+            raise InvalidInput("the columns differ in length, or are empty", unreadable=True)
         return self._by_column(cells, lengths.pop())
 
     def tensor(self, nested: Any) -> Batch:
@@ -107,12 +129,11 @@ class Validator:
         return self._by_tensor({name: nested})
 
     def named(self, arrays: Mapping[str, tuple[Any, Sequence[int]]]) -> Batch:
-        """Flat values with a shape by input name: what V2 sends."""
+        """Flat values, a list or an array, with a shape by input name: what V2 sends."""
         if self._columns:
-            return self._by_column({name: list(flat) for name, (flat, _) in arrays.items()}, _rows_of(arrays))
+            return self._by_column({name: flat for name, (flat, _) in arrays.items()}, _rows_of(arrays))
         self._check_names(set(arrays), set(self._tensors), set(self._tensors))
-        made = {n: _element_array(t, list(arrays[n][0]), tuple(arrays[n][1])) for n, t in self._tensors.items()}
-        return _batch_of_tensors(made)
+        return self._ruled({n: self._elements(n, arrays[n][0], tuple(arrays[n][1])) for n in self._tensors})
 
     # -- columns ----------------------------------------------------------------------------------------------
 
@@ -120,10 +141,11 @@ class Validator:
         names = {name: None for row in rows for name in row}
         # Before the cells are made: rows that each bring names of their own would make a square of them.
         self._check_names(set(names), set(self._columns), self._required)
-        cells: dict[str, list[Any]] = {name: [] for name in names}
+        cells: dict[str, list[Any]] = {name: [] for name in names if name in self._columns}
+        absent = None if self.lenient else _ABSENT
         for row in rows:
             for name, cell in cells.items():
-                cell.append(row.get(name, _ABSENT))
+                cell.append(row.get(name, absent))
         return cells
 
     def _by_column(self, cells: Mapping[str, Sequence[Any]], rows: int) -> Batch:
@@ -131,46 +153,124 @@ class Validator:
         arrays, details = {}, []
         for name, column in self._columns.items():
             try:
-                arrays[name] = _column_array(column, cells.get(name, [_ABSENT] * rows))
+                arrays[name] = self._column_array(column, cells.get(name, [_ABSENT] * rows))
+                self._check_rule(name, arrays[name], rows)
             except _AtRow as wrong:
-                details.append(Detail(name, f"row {wrong.row}: expected {_expected(column)}, got {wrong.got}"))
+                details.append(Detail(name, f"row {wrong.row}: expected {wrong.expected}, got {wrong.got}"))
         if details:
-            raise InvalidInput(f"{details[0].field}: {details[0].message}", details[:MAX_DETAILS])
+            raise _refusal(details, unreadable=True)
         return Batch(arrays, rows)
+
+    def _column_array(self, column: Column, cell: Sequence[Any] | Array) -> Array:
+        check, dtype = self._of_column[column.name]
+        if isinstance(cell, np.ndarray):
+            if (array := _taken_over(cell, dtype)) is not None:
+                return array
+            cell = cell.tolist()
+        made = []
+        for n, value in enumerate(cell):
+            try:
+                if value is None or value is _ABSENT:
+                    made.append(self._nothing(column, value))
+                else:
+                    made.append(check(value))
+            except Mismatch as wrong:
+                raise _AtRow(n, _expected(column), wrong.got) from None
+        if dtype == "object":
+            array = np.empty(len(made), dtype=object)
+            array[:] = made
+            return array
+        with np.errstate(over="ignore"):
+            return np.array(made, dtype=dtype)
+
+    def _nothing(self, column: Column, value: Any) -> Any:
+        """What a model gets for a cell that is null or absent: NaN, None or NaT, where the type has one."""
+        refused = value is _ABSENT or not self.lenient
+        if (column.required and refused) or column.type in {"integer", "long"}:
+            raise Mismatch("null" if value is None else "nothing")
+        match column.type:
+            case "float" | "double":
+                return float("nan")
+            case "datetime":
+                return np.datetime64("NaT")
+            case "boolean":
+                if refused:
+                    raise Mismatch("null" if value is None else "nothing")
+                return False  # as pandas casts it
+            case _:
+                return None
+
+    def _check_rule(self, name: str, array: Array, rows: int) -> None:
+        rule = self._rules.get(name)
+        if rule is None or (broken := rule.broken_at(array)) is None:
+            return
+        at, expected = broken
+        raise _AtRow(at * rows // max(array.size, 1), expected, "something else")
 
     def _check_names(self, given: set[str], known: set[str], required: set[str]) -> None:
         details = [Detail(name, "missing") for name in sorted(required - given)]
         unknown = len(given - known)
-        if unknown:
+        # MLflow drops unknown columns, but not unknown tensors.
+        if unknown and not (self.lenient and self._columns):
             # The unknown names come from the client and may be data: they are counted, not repeated.
             details.append(Detail("", f"{unknown} unknown; known are {', '.join(known and sorted(known))}"))
         if details:
-            first = details[0]
-            raise InvalidInput(f"{first.field}: {first.message}".removeprefix(": "), details[:MAX_DETAILS])
+            raise _refusal(details)
 
     def _check_width(self, rows: Sequence[Any], width: int) -> None:
         for n, row in enumerate(rows):
             if not isinstance(row, list):
-                raise InvalidInput(f"row {n}: expected a list of {width} values, got {values.type_word(row)}")
+                raise InvalidInput(
+                    f"row {n}: expected a list of {width} values, got {values.type_word(row)}", unreadable=True
+                )
             if len(row) != width:
-                raise InvalidInput(f"row {n}: expected {width} values, got {len(row)}")
+                raise InvalidInput(f"row {n}: expected {width} values, got {len(row)}", unreadable=True)
 
     # -- tensors ----------------------------------------------------------------------------------------------
 
     def _tensors_of_records(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
         names = set(rows[0])
         if any(set(row) != names for row in rows):
-            raise InvalidInput("the rows differ in their names")
+            raise InvalidInput("the rows differ in their names", unreadable=True)
         return self._by_tensor({name: [row[name] for row in rows] for name in names})
 
     def _by_tensor(self, nested: Mapping[str, Any]) -> Batch:
         self._check_names(set(nested), set(self._tensors), set(self._tensors))
         made = {}
-        for name, tensor in self._tensors.items():
+        for name in self._tensors:
             flat: list[Any] = []
             shape = _flatten(nested[name], flat, name)
-            made[name] = _element_array(tensor, flat, shape)
-        return _batch_of_tensors(made)
+            made[name] = self._elements(name, flat, shape)
+        return self._ruled(made)
+
+    def _elements(self, name: str, flat: Sequence[Any] | Array, shape: tuple[int, ...]) -> Array:
+        tensor = self._tensors[name]
+        wanted = tensor.shape
+        fits = len(shape) == len(wanted) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=False))
+        if not fits or 0 in shape:
+            raise _refusal([Detail(name, f"expected shape {list(wanted)}, got {list(shape)}")])
+        dtype = "object" if tensor.dtype in {"str", "object"} else tensor.dtype
+        if isinstance(flat, np.ndarray):
+            if (array := _taken_over(flat, dtype)) is not None:
+                return array.reshape(shape)
+            flat = flat.tolist()
+        check = self._of_tensor[name]
+        try:
+            made = [check(value) for value in flat]
+        except Mismatch as wrong:
+            raise _refusal([Detail(name, f"expected {tensor.dtype}, got {wrong.got}")], unreadable=True) from None
+        with np.errstate(over="ignore"):
+            return np.array(made, dtype=dtype).reshape(shape)
+
+    def _ruled(self, arrays: Mapping[str, Array]) -> Batch:
+        batch = _batch_of_tensors(arrays)
+        for name, array in arrays.items():
+            try:
+                self._check_rule(name, array, batch.rows)
+            except _AtRow as wrong:
+                message = f"row {wrong.row}: expected {wrong.expected}, got {wrong.got}"
+                raise _refusal([Detail(name, message)], unreadable=True) from None
+        return batch
 
 
 class _Absent:
@@ -181,42 +281,30 @@ _ABSENT: Final = _Absent()
 
 
 class _AtRow(Exception):  # noqa: N818 - a verdict on its way to a Detail
-    def __init__(self, row: int, got: str) -> None:
+    def __init__(self, row: int, expected: str, got: str) -> None:
         super().__init__(got)
         self.row = row
+        self.expected = expected
         self.got = got
+
+
+def _refusal(details: Sequence[Detail], *, unreadable: bool = False) -> InvalidInput:
+    first = details[0]
+    message = f"{first.field}: {first.message}".removeprefix(": ")
+    return InvalidInput(message, details[:MAX_DETAILS], unreadable=unreadable)
+
+
+def _taken_over(array: Array, dtype: str) -> Array | None:
+    """An array as it came, where its type fits without loss and nothing in it needs a look; else None."""
+    if dtype == "object" or not np.can_cast(array.dtype, dtype, "safe"):
+        return None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return None
+    return array.astype(dtype, copy=False)
 
 
 def _expected(column: Column) -> str:
     return column.type if column.required else f"{column.type} or nothing"
-
-
-def _column_array(column: Column, cell: Sequence[Any]) -> Array:
-    check, dtype = values.OF_COLUMN[column.type]
-    made = []
-    for n, value in enumerate(cell):
-        try:
-            if value is None or value is _ABSENT:
-                made.append(_nothing(column, value))
-            else:
-                made.append(check(value))
-        except Mismatch as wrong:
-            raise _AtRow(n, wrong.got) from None
-    if dtype == "object":
-        array = np.empty(len(made), dtype=object)
-        array[:] = made
-        return array
-    with np.errstate(over="ignore"):
-        return np.array(made, dtype=dtype)
-
-
-def _nothing(column: Column, value: Any) -> Any:
-    """What a model gets for an optional cell that is null or absent: NaN, None or NaT, where the type has one."""
-    if column.required or column.type in {"boolean", "integer", "long"}:
-        raise Mismatch("null" if value is None else "nothing")
-    if column.type in {"float", "double"}:
-        return float("nan")
-    return np.datetime64("NaT") if column.type == "datetime" else None
 
 
 def _flatten(nested: Any, flat: list[Any], name: str, depth: int = 0) -> tuple[int, ...]:
@@ -225,27 +313,11 @@ def _flatten(nested: Any, flat: list[Any], name: str, depth: int = 0) -> tuple[i
         flat.append(nested)
         return ()
     if depth >= 16:
-        raise InvalidInput(f"{name}: nested too deep")
+        raise InvalidInput(f"{name}: nested too deep", unreadable=True)
     shapes = {_flatten(item, flat, name, depth + 1) for item in nested}
     if len(shapes) > 1:
-        raise InvalidInput(f"{name}: the nested lists differ in length")
+        raise InvalidInput(f"{name}: the nested lists differ in length", unreadable=True)
     return (len(nested), *(shapes.pop() if shapes else ()))
-
-
-def _element_array(tensor: Tensor, flat: Sequence[Any], shape: tuple[int, ...]) -> Array:
-    wanted = tensor.shape
-    fits = len(shape) == len(wanted) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=False))
-    if not fits or 0 in shape:
-        message = f"expected shape {list(wanted)}, got {list(shape)}"
-        raise InvalidInput(f"{tensor.name}: {message}", [Detail(tensor.name, message)])
-    check = values.of_dtype(tensor.dtype)
-    try:
-        made = [check(value) for value in flat]
-    except Mismatch as wrong:
-        message = f"expected {tensor.dtype}, got {wrong.got}"
-        raise InvalidInput(f"{tensor.name}: {message}", [Detail(tensor.name, message)]) from None
-    dtype = "object" if tensor.dtype in {"str", "object"} else tensor.dtype
-    return np.array(made, dtype=dtype).reshape(shape)
 
 
 def _batch_of_tensors(arrays: Mapping[str, Array]) -> Batch:

@@ -38,7 +38,7 @@ def type_word(value: Any) -> str:
             return "integer"
         case float():
             return "number"
-        case str():
+        case str() | bytes():
             return "string"
         case list() | tuple():
             return "array"
@@ -100,12 +100,19 @@ def boolean(value: Any) -> bool:
 
 
 def string(value: Any) -> str:
+    if type(value) is bytes:  # V2's binary form of a text
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Mismatch("bytes that are not UTF-8") from None
     if type(value) is not str:
         raise Mismatch(type_word(value))
     return value
 
 
 def binary(value: Any) -> bytes:
+    if type(value) is bytes:  # V2's binary form; JSON has base64
+        return value
     if type(value) is not str:
         raise Mismatch(type_word(value))
     try:
@@ -115,10 +122,8 @@ def binary(value: Any) -> bytes:
 
 
 def moment(value: Any) -> dt.datetime:
-    if type(value) is not str:
-        raise Mismatch(type_word(value))
     try:
-        read = dt.datetime.fromisoformat(value)
+        read = dt.datetime.fromisoformat(string(value))
     except ValueError:
         raise Mismatch("string that is not an ISO 8601 time") from None
     return read.astimezone(dt.UTC).replace(tzinfo=None) if read.tzinfo else read

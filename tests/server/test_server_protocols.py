@@ -93,24 +93,24 @@ def test_invocations_of_several_outputs_are_an_object_of_lists(onnx_server):
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "code"),
     [
-        {},
-        [],
-        {"data": [ROW]},
-        {"inputs": [ROW], "instances": [ROW]},
-        {"inputs": [ROW[:3]]},
-        {"inputs": []},
-        {"inputs": [["a", "b", "c", "d"]]},
-        {"dataframe_split": {"columns": ["a"]}},
-        {"dataframe_split": {"columns": ["a"], "data": [[1]], "other": 1}},
-        {"dataframe_records": []},
+        ({}, "BAD_REQUEST"),
+        ([], "BAD_REQUEST"),
+        ({"data": [ROW]}, "BAD_REQUEST"),
+        ({"inputs": [ROW], "instances": [ROW]}, "BAD_REQUEST"),
+        ({"inputs": [ROW[:3]]}, "INVALID_PARAMETER_VALUE"),
+        ({"inputs": []}, "INVALID_PARAMETER_VALUE"),
+        ({"inputs": [["a", "b", "c", "d"]]}, "BAD_REQUEST"),
+        ({"dataframe_split": {"columns": ["a"]}}, "BAD_REQUEST"),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1]], "other": 1}}, "BAD_REQUEST"),
+        ({"dataframe_records": []}, "BAD_REQUEST"),
     ],
 )
-def test_invocations_that_do_not_fit_are_400_in_mlflows_shape(onnx_server, body):
+def test_invocations_that_do_not_fit_are_400_in_mlflows_shape_and_with_its_code(onnx_server, body, code):
     reply = onnx_server.post("/invocations", body)
     assert (reply.status, set(reply.json)) == (400, {"error_code", "message"})
-    assert reply.json["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert reply.json["error_code"] == code
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_invocations_that_do_not_fit_are_400_in_mlflows_shape(onnx_server, body)
         ('application/json; charset="UTF-8"', 200),
         ("application/json; charset=latin-1", 415),
         ("application/json; format=pandas-records", 415),
-        ("text/csv", 415),
+        ("application/vnd.apache.parquet", 415),
         ("application/xml", 415),
     ],
 )
@@ -259,7 +259,7 @@ def test_each_failure_has_the_shape_of_its_path(onnx_server, unloaded_server, pa
         "no body": (400, onnx_server.post(path, b"")),
         "NaN": (400, onnx_server.post(path, b'{"inputs": [[NaN, 1, 1, 1]]}')),
         "media type": (415, onnx_server.post(path, b"<a/>", headers={"content-type": "application/xml"})),
-        "compressed": (415, onnx_server.post(path, b"x", headers={"content-encoding": "gzip"})),
+        "compressed": (415, onnx_server.post(path, b"x", headers={"content-encoding": "br"})),
         "too large": (413, onnx_server.post(path, big)),
         "method": (405, onnx_server.get(path)),
         "invalid": (400, onnx_server.post(path, {"inputs": [["a"]]})),

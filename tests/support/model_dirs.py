@@ -37,6 +37,7 @@ def mlmodel(
     predict_fn: str = "predict",
     example: bool = False,
     metadata: Mapping[str, Any] | None = None,
+    params: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """The text of an MLmodel."""
     document: dict[str, Any] = {
@@ -46,7 +47,7 @@ def mlmodel(
         "run_id": "r-1",
     }
     if inputs is not None:
-        document["signature"] = {"inputs": json.dumps(list(inputs)), "params": None}
+        document["signature"] = {"inputs": json.dumps(list(inputs)), "params": params and json.dumps(list(params))}
         if outputs is not None:
             document["signature"]["outputs"] = json.dumps(list(outputs))
     if example:
@@ -90,6 +91,8 @@ def save_estimator(
     predict_fn: str = "predict",
     example: Any = None,
     metadata: Mapping[str, Any] | None = None,
+    params: Sequence[Mapping[str, Any]] | None = None,
+    rules: Any = None,
     requirements: str | None = None,
     sklearn_version: str | None = None,
 ) -> Path:
@@ -103,6 +106,7 @@ def save_estimator(
         predict_fn=predict_fn,
         example=example is not None,
         metadata=metadata,
+        params=params,
     )
     pins = f"mlflow==3.17.2\nnumpy=={np.__version__}\nscikit-learn=={sklearn.__version__}\n"
     files: dict[str, bytes | str] = {
@@ -112,7 +116,45 @@ def save_estimator(
     }
     if example is not None:
         files["serving_input_example.json"] = json.dumps(example)
+    if rules is not None:
+        files["extra_files/schema_rules.json"] = json.dumps(rules)
     return write(folder, files)
+
+
+def named_iris_without_signature(folder: Path) -> Path:
+    """Iris by an estimator that was fitted on a frame and knows its columns, logged without a signature."""
+    from sklearn.base import clone
+    from sklearn.datasets import load_iris
+
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    x.columns = list(IRIS_COLUMNS)
+    return save_estimator(folder, clone(iris_estimator("lr")).fit(x, y))
+
+
+def mixed(folder: Path, **given: Any) -> Path:
+    """Numbers, a text and an optional truth value, with a parameter beside them."""
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    rows = {
+        "age": [20, 30, 40, 50] * 10,
+        "income": [1.5, 2.5, 3.5, 4.5] * 10,
+        "city": ["a", "b", "c", "a"] * 10,
+        "vip": [True, False, True, False] * 10,
+    }
+    kinds = {"age": "long", "income": "double", "city": "string", "vip": "boolean"}
+    steps = [("n", StandardScaler(), ["age", "income"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["city"])]
+    pipeline = make_pipeline(ColumnTransformer(steps, remainder="passthrough"), LogisticRegression())
+    pipeline.fit(pd.DataFrame(rows), [0, 1, 0, 1] * 10)
+    options: dict[str, Any] = {
+        "inputs": [{"name": n, "type": kind, "required": n != "vip"} for n, kind in kinds.items()],
+        "outputs": columns(["label"], "long"),
+        "params": [{"name": "threshold", "default": 0.5, "shape": None, "type": "double"}],
+    }
+    return save_estimator(folder, pipeline, **(options | given))
 
 
 def iris(folder: Path, *, kind: str = "lr", **given: Any) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
-from headgate_server.validation import Detail
+from headgate_server.validation import Detail, InvalidInput
 
 JSON: Final = "application/json"
 
@@ -26,6 +26,7 @@ class RequestFailed(Exception):  # noqa: N818 - an answer on its way
         *,
         details: Sequence[Detail] = (),
         headers: Mapping[str, str] | None = None,
+        mlflow_code: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -33,6 +34,7 @@ class RequestFailed(Exception):  # noqa: N818 - an answer on its way
         self.message = message
         self.details = tuple(details)
         self.headers = dict(headers or {})
+        self.mlflow_code = mlflow_code or KINDS[kind][1]
 
 
 # kind -> (code of our own shape, error_code of MLflow's)
@@ -53,16 +55,24 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 
 def answer(path: str, failed: RequestFailed) -> Response:
     """The failure in the shape of the path's protocol."""
-    code, mlflow_code = KINDS[failed.kind]
     body: dict[str, Any]
-    if path == "/v2" or path.startswith("/v2/"):
+    if path in {"/v1", "/v2"} or path.startswith(("/v1/", "/v2/")):
         body = {"error": failed.message}
-    elif path == "/invocations":
-        body = {"error_code": mlflow_code, "message": failed.message}
+    elif path in {"/invocations", "/ping", "/version"}:
+        body = {"error_code": failed.mlflow_code, "message": failed.message}
     else:
+        code = KINDS[failed.kind][0]
         details = [{"field": d.field, "message": d.message} for d in failed.details]
         body = {"error": {"code": code, "message": failed.message, "details": details}}
     return Response(orjson.dumps(body), failed.status, headers=failed.headers, media_type=JSON)
+
+
+def invalid(error: Exception) -> RequestFailed:
+    """What validation refused, with the error_code that MLflow has for such a refusal."""
+    if not isinstance(error, InvalidInput):
+        return RequestFailed(400, "invalid_input", str(error))
+    mlflow_code = "BAD_REQUEST" if error.unreadable else ""
+    return RequestFailed(400, "invalid_input", error.message, details=error.details, mlflow_code=mlflow_code)
 
 
 def not_found(message: str) -> RequestFailed:

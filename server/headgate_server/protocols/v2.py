@@ -1,45 +1,66 @@
-"""Open Inference Protocol V2 over JSON: infer, metadata. Binary tensors are refused in words a client shows.
+"""Open Inference Protocol V2: infer in JSON and binary tensors, metadata.
 
-Raw bodies only: a missing Content-Type is JSON, and every error is `{"error": "..."}` (see failures).
+Raw bodies only: a missing Content-Type is JSON, and every error is `{"error": "..."}` (see failures). FP16 comes in
+as bytes only and goes out in JSON as FP32, which holds it exactly; BF16 is not served.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from headgate_server.loaders.runtime import Model, Output
-from headgate_server.protocols.jsonable import plain
+from headgate_server.protocols import tensors
+from headgate_server.protocols.call import BINARY, Call, Content, Facts, Reply
+from headgate_server.protocols.jsonable import dumps, plain
 from headgate_server.signature import Column, Columns, Tensor
-from headgate_server.validation import Batch, Detail, InvalidInput, Validator
+from headgate_server.validation import Array, Batch, Detail, InvalidInput, Validator
+
+if TYPE_CHECKING:
+    from headgate_server.loading import Loaded
 
 MAX_DEPTH: Final = 16
-EXTENSIONS: Final[tuple[str, ...]] = ()
+EXTENSIONS: Final = ("binary_tensor_data",)
 KINDS: Final[Mapping[str, str]] = {
     "BOOL": "boolean",
     **{f"{sign}INT{bits}": "whole" for sign in ("", "U") for bits in (8, 16, 32, 64)},
-    **{f"FP{bits}": "real" for bits in (32, 64)},
+    **{f"FP{bits}": "real" for bits in (16, 32, 64)},
     "BYTES": "text",
 }
-DATATYPES: Final[Mapping[str, str]] = {
-    "bool": "BOOL",
-    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    "float16": "FP16",
-    "float32": "FP32",
-    "float64": "FP64",
-}
+# Parameters that ask for what is not here: ignored, they would give an answer to another question.
+UNSUPPORTED: Final = ("classification", "shared_memory_region")
 
 
-def batch(body: Any, validator: Validator) -> Batch:
-    """The request's inputs, validated."""
+@dataclass(frozen=True)
+class Asked:
+    """An output that the request wants, and how."""
+
+    name: str
+    binary: bool
+
+
+def read(content: Content, loaded: "Loaded") -> Call:
+    body = content.json()
+    tail = memoryview(b"" if content.json_bytes is None else content.raw)[content.json_bytes or 0 :]
+    made = batch(body, loaded.validator, tail)
+    asked = wanted(body, loaded.model)
+    return Call(made, [o.name for o in asked], partial(_answer, body, asked, loaded))
+
+
+def batch(body: Any, validator: Validator, tail: memoryview = memoryview(b"")) -> Batch:  # noqa: B008 - immutable
+    """The request's inputs, validated; `tail` is what follows the JSON."""
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list) or not body["inputs"]:
         raise InvalidInput("expected an object with a list of inputs")
-    _check_id(body)
+    if not isinstance(body.get("id", ""), str):
+        raise InvalidInput("id: expected a string")
+    _parameters(body, "parameters")
     known = _known(validator)
     given: dict[str, tuple[Any, Sequence[int]]] = {}
     for n, item in enumerate(body["inputs"]):
-        name, flat, shape, datatype = _input(item, n)
+        name, flat, shape, datatype, tail = _input(item, n, tail)
         if len(known) == 1 and not next(iter(known.values())).named:
             name = next(iter(known))  # MLflow's tensor without a name takes any
         if name in given:
@@ -48,31 +69,27 @@ def batch(body: Any, validator: Validator) -> Batch:
             message = f"expected {known[name].datatype}, got {datatype}"
             raise InvalidInput(f"{name}: {message}", [Detail(name, message)])
         given[name] = (flat, shape)
+    if len(tail):
+        raise InvalidInput(f"{len(tail)} bytes follow the JSON that no input's binary_data_size speaks of")
     return validator.named(given)
 
 
-def wanted(body: Mapping[str, Any], model: Model) -> Sequence[str]:
-    """The names of the requested outputs, or the model's default ones."""
+def wanted(body: Mapping[str, Any], model: Model) -> list[Asked]:
+    """The requested outputs, or the model's default ones."""
+    binary = _parameters(body, "parameters").get("binary_data_output", False)
+    if type(binary) is not bool:
+        raise InvalidInput("parameters: binary_data_output: expected true or false")
     asked = body.get("outputs")
-    if asked is None:
-        return model.default_outputs
+    if asked is None or asked == []:
+        return [Asked(name, binary) for name in model.default_outputs]
     if not isinstance(asked, list) or not all(isinstance(o, dict) and isinstance(o.get("name"), str) for o in asked):
         raise InvalidInput("outputs: expected a list of objects with a name")
-    names = [o["name"] for o in asked]
     known = [spec.name for spec in model.outputs]
-    if not set(names) <= set(known):
+    if not {o["name"] for o in asked} <= set(known):
         raise InvalidInput(f"outputs: unknown name; known are {', '.join(known)}")
-    if len(set(names)) != len(names):
+    if len({o["name"] for o in asked}) != len(asked):
         raise InvalidInput("outputs: a name stands there twice")
-    return names or model.default_outputs
-
-
-def answer(body: Mapping[str, Any], outputs: Sequence[Output], name: str, version: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"model_name": name, "model_version": version}
-    if "id" in body:
-        made["id"] = body["id"]
-    made["outputs"] = [_output(output) for output in outputs]
-    return made
+    return [_asked(output, n, default=binary) for n, output in enumerate(asked)]
 
 
 def metadata(model: Model, name: str, version: str) -> dict[str, Any]:
@@ -99,24 +116,52 @@ def _known(validator: Validator) -> dict[str, _Known]:
     return {item.name: _Known(item) for item in items}
 
 
-def _check_id(body: Mapping[str, Any]) -> None:
-    if not isinstance(body.get("id", ""), str):
-        raise InvalidInput("id: expected a string")
+def _parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    given = item.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(value, str | bool | int | float) for value in given.values()):
+        raise InvalidInput(f"{where}: expected an object of strings, numbers and booleans")
+    for name in UNSUPPORTED:
+        if name in given:
+            raise InvalidInput(f"{where}: {name} is not supported here")
+    return given
 
 
-def _input(item: Any, n: int) -> tuple[str, list[Any], Sequence[int], str]:
+def _asked(output: Mapping[str, Any], n: int, *, default: bool) -> Asked:
+    where = f"outputs[{n}]: parameters"
+    binary = _parameters(output, where).get("binary_data", default)
+    if type(binary) is not bool:
+        raise InvalidInput(f"{where}: binary_data: expected true or false")
+    return Asked(output["name"], binary)
+
+
+def _input(item: Any, n: int, tail: memoryview) -> tuple[str, Any, Sequence[int], str, memoryview]:
     where = f"inputs[{n}]"
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise InvalidInput(f"{where}: expected an object with a name")
-    parameters = item.get("parameters")
-    if isinstance(parameters, dict) and "binary_data_size" in parameters:
-        raise InvalidInput(f"{where}: binary tensor data is not supported, send the data as JSON")
     shape, datatype, data = item.get("shape"), item.get("datatype"), item.get("data")
     if not isinstance(shape, list) or len(shape) > MAX_DEPTH or not all(type(d) is int and d >= 0 for d in shape):
         # Bounded before it is multiplied: a long shape of large numbers takes the event loop for minutes.
         raise InvalidInput(f"{where}: shape: expected a list of at most {MAX_DEPTH} whole numbers")
     if not isinstance(datatype, str) or datatype not in KINDS:
         raise InvalidInput(f"{where}: datatype: expected one of {', '.join(KINDS)}")
+    size = _parameters(item, f"{where}: parameters").get("binary_data_size")
+    if size is None:
+        return item["name"], _of_json(data, datatype, shape, where), shape, datatype, tail
+    if data is not None:
+        raise InvalidInput(f"{where}: expected data or binary_data_size, got both")
+    if type(size) is not int or not 0 <= size <= len(tail):
+        raise InvalidInput(
+            f"{where}: binary_data_size: expected the number of its bytes after the JSON "
+            "(whose length the header Inference-Header-Content-Length tells)"
+        )
+    return item["name"], tensors.decode(tail[:size], datatype, math.prod(shape), where), shape, datatype, tail[size:]
+
+
+def _of_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> list[Any]:
+    if datatype == "FP16":
+        raise InvalidInput(f"{where}: FP16 is taken as binary data only; send FP32")
     if not isinstance(data, list):
         raise InvalidInput(f"{where}: data: expected a list")
     flat: list[Any] = []
@@ -125,7 +170,7 @@ def _input(item: Any, n: int) -> tuple[str, list[Any], Sequence[int], str]:
         raise InvalidInput(f"{where}: shape {shape} has {math.prod(shape)} elements, data has {len(flat)}")
     if KINDS[datatype] == "whole" and not all(type(value) is int for value in flat if value is not None):
         raise InvalidInput(f"{where}: data: expected {datatype}, got something else")
-    return item["name"], flat, shape, datatype
+    return flat
 
 
 def _flatten(data: list[Any], flat: list[Any], depth: int) -> None:
@@ -144,12 +189,38 @@ def _accepts(wanted_type: str, given: str) -> bool:
     return want == got or {want, got} == {"whole", "real"}
 
 
-def _output(output: Output) -> dict[str, Any]:
+def _answer(
+    body: Mapping[str, Any], asked: Sequence[Asked], loaded: "Loaded", outputs: Sequence[Output], _: Facts
+) -> Reply:
+    made: dict[str, Any] = {"model_name": loaded.name, "model_version": loaded.version}
+    if "id" in body:
+        made["id"] = body["id"]
+    tail: list[bytes] = []
+    made["outputs"] = [
+        _output(output, tail if want.binary else None) for want, output in zip(asked, outputs, strict=True)
+    ]
+    head = dumps(made)
+    if not any(want.binary for want in asked):
+        return Reply(head)
+    return Reply(b"".join([head, *tail]), BINARY, {"inference-header-content-length": str(len(head))})
+
+
+def _output(output: Output, tail: list[bytes] | None) -> dict[str, Any]:
     values = output.values
     if not isinstance(values, np.ndarray):
         raise InvalidInput(f"outputs: {output.name} has no tensor form; ask for another output")
-    datatype = DATATYPES.get(values.dtype.name, "BYTES")
-    flat = plain(values.reshape(-1))
-    if datatype == "BYTES":
-        flat = [v if isinstance(v, str) else str(v) for v in (flat.tolist() if isinstance(flat, np.ndarray) else flat)]
-    return {"name": output.name, "shape": list(values.shape), "datatype": datatype, "data": flat}
+    if tail is None and values.dtype == np.float16:
+        values = values.astype(np.float32)
+    made = {
+        "name": output.name,
+        "shape": list(values.shape),
+        "datatype": tensors.DATATYPES.get(values.dtype.name, "BYTES"),
+    }
+    if tail is not None:
+        tail.append(tensors.encode(values))
+        return made | {"parameters": {"binary_data_size": len(tail[-1])}}
+    return made | {"data": _texts(values) if made["datatype"] == "BYTES" else plain(values.reshape(-1))}
+
+
+def _texts(values: Array) -> list[str]:
+    return [v if isinstance(v, str) else str(v) for v in values.reshape(-1).tolist()]

@@ -1,0 +1,47 @@
+"""The handlers that run the model: body in, call made by the protocol, model run, answer said by the protocol."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headgate_server import about, bodies
+from headgate_server.counts import Counts
+from headgate_server.edge import BEGAN_KEY, ID_KEY
+from headgate_server.predictor import Predictor
+from headgate_server.protocols.call import Facts
+from headgate_server.protocols.table import PREDICTING, Endpoint
+from headgate_server.state import State
+
+# A large body takes up to a second to validate: probes and the other requests do not wait for that.
+INLINE_BYTES: Final = 64 << 10
+
+
+def add(app: FastAPI, state: State, counts: Counts, predictor: Predictor) -> None:
+    """Route every path of the table."""
+    for endpoint in PREDICTING:
+        for path in endpoint.paths:
+            app.add_api_route(path, handler(endpoint, state, counts, predictor), methods=["POST"])
+
+
+def handler(
+    endpoint: Endpoint, state: State, counts: Counts, predictor: Predictor
+) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        loaded = about.named(state, request)
+        content = await bodies.content(request, state.config, endpoint.media, type_required=endpoint.type_required)
+        if len(content.raw) <= INLINE_BYTES:
+            call = endpoint.read(content, loaded)
+        else:
+            call = await asyncio.to_thread(endpoint.read, content, loaded)
+        outputs = await predictor.run(loaded.model, call.batch, call.wanted)
+        counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
+        elapsed = (time.perf_counter() - request.scope[BEGAN_KEY]) * 1000
+        reply = call.answer(outputs, Facts(request.scope[ID_KEY], round(elapsed, 3)))
+        return Response(reply.body, headers=dict(reply.headers), media_type=reply.media)
+
+    return handle
