@@ -70,7 +70,8 @@ class Edge:
         headers = [(REQUEST_ID_HEADER.encode(), scope[ID_KEY].encode())]
         if version := self._state.model_version:
             headers.append((VERSION_HEADER.encode(), version.encode("latin-1", "replace")))
-        if self._state.draining or asyncio.get_running_loop().time() >= scope.get(SCOPE_KEY, math.inf):
+        # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
+        if self._state.not_ready is not None or asyncio.get_running_loop().time() >= scope.get(SCOPE_KEY, math.inf):
             headers.append((b"connection", b"close"))
         return headers
 

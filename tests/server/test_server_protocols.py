@@ -276,6 +276,7 @@ def test_a_refused_model_is_told_with_its_reason_and_the_version_it_would_be(unl
     assert reply.json["error"]["code"] == "MODEL_NOT_READY"
     assert reply.json["error"]["message"].startswith("PickleRefused: ")
     assert reply.headers["x-model-version"] == "9"
+    assert reply.headers["connection"] == "close", "a kept-alive client comes back where somebody can answer"
     assert unloaded_server.get("/livez").status == 200
     assert unloaded_server.get("/v2/health/live").status == 200
     for path in ("/v2/health/ready", "/v2/models/iris/ready", "/model/info", "/health"):

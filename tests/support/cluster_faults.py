@@ -1,12 +1,13 @@
 """What the end-to-end tests do to nodes, pods and processes, beyond restarting a part of the control plane."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cluster_lab import Lab
-from cluster_load import Load
+from cluster_load import Load, listed
 from cluster_platform import Platform, container_of, first_process, run
 from cluster_subject import Subject
 from kube_wire import eventually
@@ -15,7 +16,6 @@ Obj = dict[str, Any]
 
 NODES = "/api/v1/nodes"
 GONE_SECONDS = 120.0
-GOOD_IN_A_ROW = 20
 
 
 # -- nodes --------------------------------------------------------------------------------------------------
@@ -115,6 +115,31 @@ def exhaust_memory(platform: Platform, pod: Mapping[str, Any]) -> None:
     subprocess.run(platform.on_node(pod["spec"]["nodeName"], *command), capture_output=True, timeout=60, check=False)
 
 
+def is_out_of_traffic(subject: Subject, pod: Mapping[str, Any]) -> bool:
+    """Whether the death of this pod can still reach a new connection.
+
+    What the API says of endpoints is not what clients see: each kube-proxy follows when it comes to it. A process that
+    was started anew and is ready again answers, whoever leads to it; nobody may have looked in between.
+    """
+    name, lab = pod["metadata"]["name"], subject.lab
+    (then,), (now,) = (of["status"]["containerStatuses"] for of in (pod, subject.child("Pod", name)))
+    if now["ready"] and now["restartCount"] > then["restartCount"]:
+        return True
+    rules = ("sh", "-c", "iptables-save -t nat; nft list ruleset 2>/dev/null || true")
+    leads = re.compile(rf"(--to-destination|dnat to) {re.escape(pod['status']['podIP'])}[:\s]")
+    return not any(leads.search(run(*lab.platform.on_node(node["metadata"]["name"], *rules))) for node in nodes(lab))
+
+
+def lost_only_to_a_dead_pod(load: Load, gone: float) -> None:
+    """What a death without a warning may cost: requests sent before no new connection led there. Those are cut off or
+    refused, or answered by the new process that has not loaded its model."""
+    late = [answer for answer in load.lost if answer.began > gone]
+    assert late == [], f"{len(late)} after no node led there any more, which was at {gone:.3f}:\n{listed(late)}"
+    strange = [a for a in load.lost if a.lost.partition(":")[0] not in ("refused", "reset")]
+    strange = [answer for answer in strange if "MODEL_NOT_READY" not in answer.lost]
+    assert strange == [], f"a client sees at once that nobody is there:\n{listed(strange)}"
+
+
 # -- the operator -------------------------------------------------------------------------------------------
 
 
@@ -148,16 +173,3 @@ def limited(subject: Subject, kind: str, spec: Obj) -> Iterator[Callable[[], Non
 
 def _drop(subject: Subject, path: str) -> None:
     subject.lab.wire.delete(path)
-
-
-# -- what clients see ---------------------------------------------------------------------------------------
-
-
-def good_in_a_row(load: Load, count: int = GOOD_IN_A_ROW) -> bool:
-    """Whether in each place the newest answers, on either kind of connection, were all good."""
-    answers = load.answers
-    for place in {answer.place for answer in answers}:
-        newest = sorted((a for a in answers if a.place == place), key=lambda a: a.ended)[-count:]
-        if len(newest) < count or any(answer.lost for answer in newest):
-            return False
-    return bool(answers)

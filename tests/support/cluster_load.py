@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,16 +138,39 @@ class Load:
                 return False
         return True
 
+    def goes_on(self, count: int = 40) -> None:
+        """In each place so many more requests are sent from now on, and answered or lost."""
+        since = time.time()
+        self.until(
+            lambda: all(sum(a.began >= since for a in known) >= count for known in self._known.values()),
+            f"{count} more requests in each place",
+        )
+
     def told(self) -> str:
         known = [a for answers in self._known.values() for a in answers]
         lost = Counter((a.place, "pool" if a.pooled else "fresh", a.lost) for a in known if a.lost)
         newest = {place: [(a.version, a.lost) for a in answers[-5:]] for place, answers in self._known.items()}
-        sent = sorted(datetime.fromtimestamp(a.began, UTC).isoformat(timespec="milliseconds") for a in known if a.lost)
-        when = f"sent from {sent[0]} to {sent[-1]}" if sent else ""
-        return f"{len(known)} answers, {self.by_version()} by version, lost: {dict(lost)} {when}, newest: {newest}"
+        return (
+            f"{len(known)} answers, {self.by_version()} by version, lost: {dict(lost)}, newest: {newest}\n"
+            f"{listed(answer for answer in known if answer.lost)}"
+        )
 
     def _everywhere_answered(self) -> bool:
         return all(self.newest(place, pooled=pooled, count=1) for place in self._known for pooled in (True, False))
+
+
+def listed(answers: Iterable[Answer], most: int = 60) -> str:
+    """A line for each, in the order of their sending."""
+
+    def at(when: float) -> str:
+        return datetime.fromtimestamp(when, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+    def line(a: Answer) -> str:
+        how = "pooled" if a.pooled else "fresh"
+        return f"{at(a.began)} to {at(a.ended)}, from {a.place}, {how}, version {a.version or 'unknown'}: {a.lost}"
+
+    lines = [line(answer) for answer in sorted(answers, key=lambda a: a.began)]
+    return "\n".join([*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])])
 
 
 class InAPod:

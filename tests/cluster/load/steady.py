@@ -71,7 +71,8 @@ class Steady:
             async with session.post(self._url, data=self._body(said), headers=JSON) as response:
                 text = await response.text()
                 version = response.headers.get(VERSION_HEADER, "")
-                lost = f"http {response.status}" if response.status != 200 else self._wrong(said, version, text)
+                refused = f"http {response.status}: {text[:200]}"
+                lost = refused if response.status != 200 else self._wrong(said, version, text)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
             lost = kind_of(error)
         self.answers.append((began, time.time(), pooled, version, lost))
@@ -102,7 +103,9 @@ def kind_of(error: Exception) -> str:
         return "timeout"
     if number == errno.ECONNREFUSED:
         return "refused"
-    if number in (errno.ECONNRESET, errno.EPIPE) or isinstance(error, aiohttp.ServerDisconnectedError):
+    # A connection that was there and ended under the request, wherever in it; aiohttp does not always tell the errno.
+    ended = isinstance(error, (ConnectionError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError))
+    if number in (errno.ECONNRESET, errno.EPIPE) or (ended and not isinstance(error, aiohttp.ClientConnectorError)):
         return f"reset: {type(error).__name__}"
     return f"{type(error).__name__}: {error}"[:200]
 
