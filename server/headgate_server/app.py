@@ -10,22 +10,26 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from headgate_server import about, answering, operations
+from headgate_server import about, answering, operations, reloading
 from headgate_server.counts import Counts
 from headgate_server.edge import Edge
 from headgate_server.predictor import Predictor
 from headgate_server.protocols import failures
 from headgate_server.protocols.failures import RequestFailed
+from headgate_server.reloading import Reloader
 from headgate_server.state import State
 from headgate_server.validation import InvalidInput
 
 
-def prediction_app(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> Edge:
+def prediction_app(
+    state: State, counts: Counts, predictor: Predictor, reloader: Reloader, open_connections: Callable[[], int]
+) -> Edge:
     """Everything; for the prediction port."""
     app = _bare()
     app.include_router(operations.routes(state, counts, predictor, open_connections))
     answering.add(app, state, counts, predictor)
     app.include_router(about.routes(state))
+    app.include_router(reloading.routes(reloader, state))
     _shape_failures(app, counts)
     return Edge(app, state, counts)
 

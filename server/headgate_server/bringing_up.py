@@ -9,9 +9,10 @@ from concurrent.futures import Executor
 from typing import Final
 
 from headgate_server import logs
-from headgate_server.loading import load
+from headgate_server.loaders import memory
+from headgate_server.loading import Loaded, load
 from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry.source import Source
+from headgate_server.registry.source import Located, Source
 from headgate_server.state import State
 
 FIRST_WAIT: Final = 0.5
@@ -39,21 +40,37 @@ async def bring_up(state: State, source: Source, executor: Executor) -> None:
 async def _attempt(state: State, source: Source, executor: Executor) -> None:
     try:
         located = await source.locate()
-        from_registry = state.config.model.startswith("models:")
-        state.registry_reached = (located.origin == "registry" or None) if from_registry else None
-        loop = asyncio.get_running_loop()
-
-        def warming() -> None:
-            loop.call_soon_threadsafe(state.step, Reason.WARMING_UP, "the first prediction is under way")
-
-        loaded = await loop.run_in_executor(executor, load, located, state.config, warming)
+        if state.config.model.startswith("models:"):
+            state.registry_reached = {"registry": True, "fallback": False}.get(located.origin)
+        loaded = await load_located(located, state, executor)
     except LoadError as error:
         if error.reason.startswith("Registry"):
             state.registry_reached = False
         raise
-    except (Exception, MemoryError) as error:
-        # Whatever a library raises on a file it does not like: told, and never the end of the process.
-        logs.failure("loading failed", trace=True)
-        raise LoadError(Reason.LOAD_FAILED, f"{type(error).__name__} while loading") from error
+    except Exception as error:
+        raise _unexpected(error) from error
     state.loaded = loaded
     logs.event("ready", model=loaded.name, version=loaded.version, digest=loaded.located.digest, golden=loaded.golden)
+
+
+async def load_located(located: Located, state: State, executor: Executor) -> Loaded:
+    """Load and prove in the loading thread; whatever goes wrong is a LoadError."""
+    loop = asyncio.get_running_loop()
+
+    def warming() -> None:
+        loop.call_soon_threadsafe(state.step, Reason.WARMING_UP, "the first prediction is under way")
+
+    try:
+        return await loop.run_in_executor(executor, load, located, state.config, warming)
+    except LoadError:
+        raise
+    except Exception as error:
+        raise _unexpected(error) from error
+
+
+def _unexpected(error: Exception) -> LoadError:
+    """Whatever a library raises on a file it does not like: told, and never the end of the process."""
+    logs.failure("loading failed", trace=True)
+    if memory.lacked(error):
+        return memory.lacking("the model")
+    return LoadError(Reason.LOAD_FAILED, f"{type(error).__name__} while loading")

@@ -40,6 +40,8 @@ class Edge:
         began = time.perf_counter()
         scope[ID_KEY] = _request_id(scope)
         scope[BEGAN_KEY] = began
+        # A model that takes this one's place meanwhile did not make this answer.
+        version = self._state.model_version
         operations = scope["path"] in OPERATIONS_PATHS
         status = 0
 
@@ -47,7 +49,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._headers(scope)]
+                message["headers"] = [*message.get("headers", ()), *self._headers(scope, version)]
             await send(message)
 
         if not operations:
@@ -66,9 +68,9 @@ class Edge:
                 self._state.ended()
                 self._counts.answered(_group(scope["path"]), status or 499, time.perf_counter() - began)
 
-    def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+    def _headers(self, scope: Scope, version: str) -> list[tuple[bytes, bytes]]:
         headers = [(REQUEST_ID_HEADER.encode(), scope[ID_KEY].encode())]
-        if version := self._state.model_version:
+        if version:
             headers.append((VERSION_HEADER.encode(), version.encode("latin-1", "replace")))
         # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
         if self._state.not_ready is not None or asyncio.get_running_loop().time() >= scope.get(SCOPE_KEY, math.inf):

@@ -23,6 +23,7 @@ from headgate_server.counts import Counts
 from headgate_server.loaders import threads
 from headgate_server.predictor import Predictor
 from headgate_server.registry.source import Source
+from headgate_server.reloading import Reloader
 from headgate_server.settings import Settings
 from headgate_server.state import State
 
@@ -53,13 +54,17 @@ class Process:
         self._counts = Counts()
         self._predictor = Predictor(config.threads or threads.quota(), config.timeout)
         self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
+        self._source = Source(config)
+        self._reloader = Reloader(self.state, self._source, self._loading)
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         # A request that outlives reading its body and its prediction is stuck, and cut.
         patience = math.ceil(2 * config.timeout) + 1
         self._http = _listener(connections.protocol(config.connection_max_age, config.timeout), patience)
         self._ops = _listener(connections.protocol(0, config.timeout), patience)
-        self._http.config.app = prediction_app(self.state, self._counts, self._predictor, self._open_connections)
+        self._http.config.app = prediction_app(
+            self.state, self._counts, self._predictor, self._reloader, self._open_connections
+        )
         self._ops.config.app = operations_app(self.state, self._counts, self._predictor, self._open_connections)
 
     async def run(self, http: socket.socket, ops: socket.socket) -> None:
@@ -67,10 +72,9 @@ class Process:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.terminate)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
-        source = Source(self._config)
         try:
             async with asyncio.TaskGroup() as group:
-                bringing = group.create_task(bring_up(self.state, source, self._loading), name="bring up")
+                bringing = group.create_task(self._bring_up(), name="bring up")
                 serving = group.create_task(self._http.serve([http]), name="http")
                 group.create_task(self._ops.serve([ops]), name="ops")
                 await self._drained()
@@ -79,10 +83,15 @@ class Process:
                 await asyncio.wait({serving})  # until the last answer is out
                 self._ops.should_exit = True
         finally:
-            source.close()
+            self._source.close()
             self._predictor.stop()
             self._loading.shutdown(wait=False, cancel_futures=True)
         logs.event("ended", in_flight=self.state.in_flight)
+
+    async def _bring_up(self) -> None:
+        await bring_up(self.state, self._source, self._loading)
+        if self._config.reload_interval:
+            await self._reloader.keep_on(self._config.reload_interval)
 
     def terminate(self) -> None:
         """SIGTERM: drain. Said again (a kubelet that was restarted does) it changes nothing; SIGKILL is for haste."""

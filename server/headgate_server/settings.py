@@ -8,7 +8,7 @@ one that does not start.
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +71,9 @@ class Settings:
     model_digest: str
     cache_dir: Path | None
     cache_max_bytes: int
+    fallback: Path | None
+    reload_interval: float
+    admin_key: str = field(repr=False)
     validation: Validation
     requirements: Requirements
     golden: Golden
@@ -155,7 +158,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "text",
         "",
         "What to serve: `models:/<name>/<version>` in the registry (the name URL-quoted), or the path of a "
-        "model directory. Required.",
+        "model directory. Standalone also `models:/<name>@<alias>` and `models:/<name>/<Stage>`. Required.",
         _text,
     ),
     Setting(
@@ -209,6 +212,30 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "When the cache would hold more, the versions used least recently go, never one that a process uses. "
         "0 = no limit.",
         _whole(0, 1 << 50),
+    ),
+    Setting(
+        "fallback",
+        "folder",
+        "",
+        "Standalone only: a model directory that is served where the registry cannot be reached at start, and reported "
+        "as `source: fallback`.",
+        _path,
+    ),
+    Setting(
+        "reload_interval",
+        "seconds",
+        "0",
+        "Standalone only: how often an alias or a stage is looked up again, or a served fallback left. A new "
+        "version is loaded beside the old one, which stays if that fails. 0 = never.",
+        _seconds(0, 86400),
+    ),
+    Setting(
+        "admin_key",
+        "text",
+        "",
+        "Whoever sends it as `Authorization: Bearer` or `x-admin-key` may `POST /model/reload`. Empty = nobody may. "
+        "Better given by the environment: a command line is read by every user of the machine.",
+        _text,
     ),
     Setting(
         "validation",
@@ -328,10 +355,15 @@ def _check_together(settings: Settings) -> None:
     if not settings.model:
         raise SettingsError("--model or HEADGATE_MODEL is required: models:/<name>/<version>, or a path")
     if settings.model.startswith("models:"):
-        registry_reference(settings.model)
+        reference = registry_reference(settings.model)
+        if settings.reload_interval and reference.version and settings.fallback is None:
+            raise SettingsError("--reload-interval: one version never changes; name an alias or a stage in --model")
         if not settings.registry_uri:
             raise SettingsError("--registry-uri or HEADGATE_REGISTRY_URI is required for a model in the registry")
-    elif re.match(r"[a-z][a-z0-9+.-]+:", settings.model) and not settings.model.startswith("file:"):
+        return
+    if settings.fallback is not None:
+        raise SettingsError("--fallback: only for a model in the registry; this one is a path")
+    if re.match(r"[a-z][a-z0-9+.-]+:", settings.model) and not settings.model.startswith("file:"):
         raise SettingsError(f"--model: models:/<name>/<version>, or a path, not {settings.model!r}")
 
 
@@ -351,17 +383,35 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
     )
 
 
+STAGES: Final = frozenset({"production", "staging", "archived", "none"})
+
 # Variables of Headgate's other programs, which may stand in the same environment on a laptop.
 OTHERS: Final = ("HEADGATE_OPERATOR_", "HEADGATE_LOCAL_", "HEADGATE_CLI_", "HEADGATE_DEMO_")
 SERVICE_LINK: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
 
 
-def registry_reference(model: str) -> tuple[str, str]:
-    """(name, version) of `models:/<quoted name>/<version>`."""
-    match = re.fullmatch(r"models:/([^/]+)/([0-9]+)", model)
-    if match is None:
-        raise SettingsError(f"--model: models:/<name>/<version> with a number as the version, not {model!r}")
-    return unquote(match[1]), match[2]
+@dataclass(frozen=True)
+class Reference:
+    """A model in the registry by exactly one of version, alias and stage; the last two move."""
+
+    name: str
+    version: str = ""
+    alias: str = ""
+    stage: str = ""
+
+
+def registry_reference(model: str) -> Reference:
+    """What `models:/<quoted name>/<version>`, `.../<Stage>` or `models:/<quoted name>@<alias>` says."""
+    if match := re.fullmatch(r"models:/([^/@]+)/([0-9]+)", model):
+        return Reference(unquote(match[1]), version=match[2])
+    if match := re.fullmatch(r"models:/([^/@]+)@([A-Za-z0-9_-]+)", model):
+        return Reference(unquote(match[1]), alias=match[2])
+    if (match := re.fullmatch(r"models:/([^/@]+)/([A-Za-z]+)", model)) and match[2].lower() in STAGES:
+        return Reference(unquote(match[1]), stage=match[2])
+    raise SettingsError(
+        "--model: models:/<name>/<version> with a number, models:/<name>@<alias>, or models:/<name>/<Stage> with "
+        f"one of Production, Staging, Archived and None, not {model!r}"
+    )
 
 
 def local_path(model: str) -> Path:

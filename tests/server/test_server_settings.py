@@ -7,7 +7,7 @@ import pytest
 
 from headgate_server import settings
 from headgate_server.reasons import MEANING, TRANSIENT, Reason
-from headgate_server.settings import Golden, Requirements, SettingsError
+from headgate_server.settings import Golden, Reference, Requirements, SettingsError
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "server.md"
 
@@ -69,7 +69,7 @@ def test_a_model_in_the_registry_needs_the_registry():
 
 
 def test_a_name_is_unquoted():
-    assert settings.registry_reference("models:/my%20iris%C3%A9/12") == ("my irisé", "12")
+    assert settings.registry_reference("models:/my%20iris%C3%A9/12") == Reference("my irisé", version="12")
 
 
 def test_a_misspelled_variable_is_told_and_other_programs_ones_are_not():

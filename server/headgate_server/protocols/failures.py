@@ -49,6 +49,9 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "not_loaded": ("MODEL_NOT_READY", "TEMPORARILY_UNAVAILABLE"),
     "timeout": ("TIMEOUT", "DEADLINE_EXCEEDED"),
     "model_failure": ("MODEL_FAILURE", "INTERNAL_ERROR"),
+    "unauthorized": ("UNAUTHORIZED", "UNAUTHENTICATED"),
+    "forbidden": ("FORBIDDEN", "PERMISSION_DENIED"),
+    "reload_failed": ("RELOAD_FAILED", "TEMPORARILY_UNAVAILABLE"),
     "internal": ("INTERNAL", "INTERNAL_ERROR"),
 }
 

@@ -16,6 +16,7 @@ import aiohttp
 
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry.credentials import Credentials
+from headgate_server.settings import Reference
 
 API: Final = "/api/2.0/mlflow"
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
@@ -55,6 +56,29 @@ class Rest:
         self._uri = uri
         self._credentials = credentials
         self._timeout = timeout
+
+    async def resolved(self, reference: Reference) -> Registered:
+        """The version that a reference names at this moment, or ModelNotFound."""
+        return await self.version(reference.name, reference.version or await self._moving(reference))
+
+    async def _moving(self, reference: Reference) -> str:
+        """The version under an alias, or the newest one of a stage."""
+        name = reference.name
+        try:
+            # The call for an alias tells an unset one as a bad parameter; this one tells aliases and stages alike.
+            answer = await self._json(f"{API}/registered-models/get", {"name": name})
+            model = answer["registered_model"]
+            aliases = {entry["alias"]: entry["version"] for entry in model.get("aliases", [])}
+            stages = {entry["current_stage"].lower(): entry["version"] for entry in model.get("latest_versions", [])}
+        except Missing:
+            raise LoadError(Reason.MODEL_NOT_FOUND, f"the registry has no model {name}") from None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise not_mlflow() from None
+        if reference.alias and reference.alias not in aliases:
+            raise LoadError(Reason.MODEL_NOT_FOUND, f"{name} has no alias {reference.alias}")
+        if reference.stage and reference.stage.lower() not in stages:
+            raise LoadError(Reason.MODEL_NOT_FOUND, f"{name} has no version in the stage {reference.stage}")
+        return str(aliases[reference.alias] if reference.alias else stages[reference.stage.lower()])
 
     async def version(self, name: str, version: str) -> Registered:
         """The registered version, or ModelNotFound."""

@@ -6,7 +6,7 @@ still serves.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +17,8 @@ from headgate_server.digest import tree_digest
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry import credentials, disk, download
 from headgate_server.registry.rest import Registered, Rest
-from headgate_server.registry.store import Store
-from headgate_server.settings import Settings
+from headgate_server.registry.store import Store, identity
+from headgate_server.settings import Reference, Settings
 
 Clock = Callable[[], float]
 
@@ -31,8 +31,9 @@ class Located:
     digest: str
     name: str
     version: str
-    origin: str  # "registry", "cache" or "path"
-    source: str  # what the registry calls its source, or the path
+    origin: str  # "registry", "cache", "path" or "fallback"
+    source: str  # what the registry calls its source, the path, or "fallback"
+    identity: str = ""  # of the registered version, where the registry was asked
 
 
 class Source:
@@ -44,15 +45,28 @@ class Source:
         self._kept: Store | None = None
 
     async def locate(self) -> Located:
-        if not self._config.model.startswith("models:"):
-            return await asyncio.to_thread(self._local)
-        name, version = settings.registry_reference(self._config.model)
-        store = await asyncio.to_thread(self._store)
-        expected = self._config.model_digest
-        if expected and (path := await asyncio.to_thread(store.tree, expected)):
-            logs.event("found in the cache by its digest", digest=expected)
-            return self._located(path, expected, name, version, "cache", self._config.model)
-        return await self._from_registry(store, name, version)
+        """At start; the fallback where there is one and no registry answers."""
+        try:
+            return await self._found(None)
+        except LoadError as error:
+            if self._config.fallback is None or error.reason is not Reason.REGISTRY_UNREACHABLE:
+                raise
+            logs.warning("the registry cannot be reached: the fallback is served", detail=error.message)
+            return await asyncio.to_thread(self._fallback, self._config.fallback)
+
+    async def again(self, now: Located | None) -> Located:
+        """What the settings name by now; `now` itself where that is still the same version."""
+        found = await self._found(now)
+        if now is None or now.origin == "fallback":
+            return found
+        return now if (found.digest, found.version) == (now.digest, now.version) else found
+
+    def keep_only(self, located: Located) -> None:
+        """The other versions in the cache are no longer in use here."""
+        if self._kept is not None:
+            self._kept.keep_only(located.digest)
+            if self._temporary is not None:  # nobody comes back for them
+                self._kept.drop_unused()
 
     def close(self) -> None:
         if self._kept is not None:
@@ -62,21 +76,35 @@ class Source:
             self._temporary.cleanup()
             self._temporary = None
 
-    async def _from_registry(self, store: Store, name: str, version: str) -> Located:
+    async def _found(self, now: Located | None) -> Located:
+        if not self._config.model.startswith("models:"):
+            return await asyncio.to_thread(self._local)
+        reference = settings.registry_reference(self._config.model)
+        store = await asyncio.to_thread(self._store)
+        expected = self._config.model_digest
+        # A name that moves has to be looked up, whatever is in the cache.
+        if expected and reference.version and (path := await asyncio.to_thread(store.tree, expected)):
+            logs.event("found in the cache by its digest", digest=expected)
+            return self._located(path, expected, reference.name, reference.version, "cache", self._config.model)
+        return await self._from_registry(store, reference, now)
+
+    async def _from_registry(self, store: Store, reference: Reference, now: Located | None) -> Located:
         config = self._config
         access = await asyncio.to_thread(credentials.read, config.registry_credentials)
         # Fresh connections: MLflow with several workers answers a kept-alive one only after 44 ms.
         connector = aiohttp.TCPConnector(force_close=True, limit=download.PARALLEL + 1)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
             rest = Rest(session, config.registry_uri, access, config.registry_timeout)
-            registered = await rest.version(name, version)
+            registered = await rest.resolved(reference)
+            if now is not None and now.identity == identity(config.registry_uri, registered):
+                return now
             async with store.turn(config.registry_uri, registered):
                 known = store.digest_of(config.registry_uri, registered)
                 # Other files than the expected ones are asked for again: they may have been put right.
                 wanted = known and config.model_digest in {"", known}
                 if known and wanted and (path := await asyncio.to_thread(store.tree, known)):
                     logs.event("found in the cache by its registered identity", digest=known)
-                    return self._located(path, known, name, version, "cache", registered.source)
+                    return self._registered(path, known, registered, "cache")
                 return await self._download(store, rest, registered)
 
     async def _download(self, store: Store, rest: Rest, registered: Registered) -> Located:
@@ -94,7 +122,7 @@ class Source:
         seconds = round(asyncio.get_running_loop().time() - began, 3)
         logs.event("downloaded", bytes=coming, seconds=seconds, digest=digest)
         expect(self._config.model_digest, digest)
-        return self._located(path, digest, registered.name, registered.version, "registry", registered.source)
+        return self._registered(path, digest, registered, "registry")
 
     def _local(self) -> Located:
         path = settings.local_path(self._config.model)
@@ -102,8 +130,20 @@ class Source:
             raise LoadError(Reason.ARTIFACT_MISSING, f"{path} is not a folder")
         digest = tree_digest(path)
         expect(self._config.model_digest, digest)
-        short = digest.partition(":")[2][:8]
-        return self._located(path, digest, path.resolve().name, short, "path", str(path))
+        return self._located(path, digest, path.resolve().name, _short(digest), "path", str(path))
+
+    def _fallback(self, path: Path) -> Located:
+        """Another model than was asked for, so it has a version of its own whatever the settings call the other."""
+        if not path.is_dir():
+            raise LoadError(Reason.ARTIFACT_MISSING, f"the fallback {path} is not a folder")
+        digest = tree_digest(path)
+        expect(self._config.model_digest, digest)
+        name = self._config.model_name or settings.registry_reference(self._config.model).name
+        return Located(path, digest, name, _short(digest), "fallback", "fallback")
+
+    def _registered(self, path: Path, digest: str, registered: Registered, origin: str) -> Located:
+        found = self._located(path, digest, registered.name, registered.version, origin, registered.source)
+        return replace(found, identity=identity(self._config.registry_uri, registered))
 
     def _located(self, path: Path, digest: str, name: str, version: str, origin: str, source: str) -> Located:
         name, version = self._config.model_name or name, self._config.model_version or version
@@ -120,6 +160,10 @@ class Source:
         with disk.writing():
             self._kept = Store(folder, self._config.cache_max_bytes)
         return self._kept
+
+
+def _short(digest: str) -> str:
+    return digest.partition(":")[2][:8]
 
 
 def expect(wanted: str, digest: str) -> None:

@@ -64,6 +64,10 @@ class Store:
         for other in [held for held in self._held if held != digest]:
             self._let_go(other)
 
+    def drop_unused(self) -> None:
+        for path in list(self._trees.iterdir()):
+            self._drop(path)
+
     def close(self) -> None:
         self.keep_only("")
 
