@@ -14,6 +14,7 @@ from headgate_server.counts import Counts
 from headgate_server.edge import BEGAN_KEY, ID_KEY
 from headgate_server.predictor import Predictor
 from headgate_server.protocols.call import Facts
+from headgate_server.protocols.failures import RequestFailed
 from headgate_server.protocols.table import PREDICTING, Endpoint
 from headgate_server.state import State
 
@@ -33,12 +34,15 @@ def handler(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         loaded = about.named(state, request)
+        predictor.admit()
         content = await bodies.content(request, state.config, endpoint.media, type_required=endpoint.type_required)
         if len(content.raw) <= INLINE_BYTES:
             call = endpoint.read(content, loaded)
         else:
             call = await asyncio.to_thread(endpoint.read, content, loaded)
-        outputs = await predictor.run(loaded.model, call.batch, call.wanted)
+        if call.batch.rows > state.config.max_rows:
+            raise RequestFailed(413, "too_large", f"more than {state.config.max_rows} rows")
+        outputs = await predictor.run(loaded.model, call.batch, call.wanted, loaded.pace)
         counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
         elapsed = (time.perf_counter() - request.scope[BEGAN_KEY]) * 1000
         reply = call.answer(outputs, Facts(request.scope[ID_KEY], round(elapsed, 3)))

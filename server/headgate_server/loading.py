@@ -7,7 +7,7 @@ for scikit-learn, nor the other way round.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from headgate_server import logs, mlmodel, rules
 from headgate_server.loaders import memory, threads
 from headgate_server.loaders.runtime import Model, Output
 from headgate_server.mlmodel import Description
+from headgate_server.pace import Pace, measured
 from headgate_server.protocols import invocations
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry.source import Located
@@ -41,6 +42,7 @@ class Loaded:
     golden: str  # "passed", "none" or "disabled"
     loaded_at: float
     load_seconds: float
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def version(self) -> str:
@@ -74,8 +76,9 @@ def load(located: Located, config: Settings, warming: Callable[[], None]) -> Loa
     )
     with memory.bounded():
         golden = _prove(described, model, validator, config.golden)
-    logs.event("warmed", golden=golden, seconds=_since(began))
-    return Loaded(located, described, model, validator, golden, time.time(), _since(began))
+        pace = measured(model)
+    logs.event("warmed", golden=golden, seconds=_since(began), inline=pace.inline, mergeable=pace.mergeable)
+    return Loaded(located, described, model, validator, golden, time.time(), _since(began), pace)
 
 
 def _runtime(described: Description, config: Settings) -> Model:

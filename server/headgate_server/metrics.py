@@ -7,8 +7,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headgate_server.calls import ROW_EDGES
 from headgate_server.contract import BUCKET_UPPER_BOUNDS_SECONDS
 from headgate_server.counts import Counts
+from headgate_server.predictor import Predictor
 from headgate_server.state import State
 
 WHO = ("model", "version", "revision")
@@ -18,8 +20,9 @@ EDGES = [*(repr(edge) for edge in BUCKET_UPPER_BOUNDS_SECONDS), "+Inf"]
 class Metrics(Collector):
     """Makes every family at the moment of the scrape; nothing is kept twice."""
 
-    def __init__(self, state: State, counts: Counts, open_connections: Callable[[], int]) -> None:
+    def __init__(self, state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> None:
         self._state = state
+        self._predictor = predictor
         self._counts = counts
         self._open_connections = open_connections
         self._registry = CollectorRegistry(auto_describe=False)
@@ -40,6 +43,8 @@ class Metrics(Collector):
         yield self._gauge(
             "headgate_open_connections", "Open connections of the prediction port.", self._open_connections()
         )
+        yield self._gauge("headgate_queue_length", "Requests that wait for the model.", self._predictor.waiting)
+        yield self._batches()
         yield from self._model()
 
     @property
@@ -83,6 +88,16 @@ class Metrics(Collector):
         for prediction, count in self._counts.predictions.words():
             predictions.add_metric([*self._who, prediction], count)
         return predictions
+
+    def _batches(self) -> Metric:
+        calls = self._predictor.calls
+        family = HistogramMetricFamily(
+            "headgate_batch_rows", "Rows in a call of the model, of all requests that shared it.", labels=WHO
+        )
+        edges = [*(str(edge) for edge in ROW_EDGES), "+Inf"]
+        cumulative = zip(edges, accumulate(calls.rows), strict=True)
+        family.add_metric(self._who, [(edge, float(n)) for edge, n in cumulative], calls.rows_sum)
+        return family
 
     def _model(self) -> Iterator[Metric]:
         loaded = self._state.loaded

@@ -19,7 +19,7 @@ from headgate_server.state import State
 
 def routes(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> APIRouter:
     router = APIRouter()
-    metrics = Metrics(state, counts, open_connections)
+    metrics = Metrics(state, counts, predictor, open_connections)
     methods = ["GET", "HEAD"]
 
     async def livez() -> Response:

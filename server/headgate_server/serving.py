@@ -52,7 +52,7 @@ class Process:
         self._config = config
         self.state = State(config)
         self._counts = Counts()
-        self._predictor = Predictor(config.threads or threads.quota(), config.timeout)
+        self._predictor = Predictor(config.threads or threads.quota(), config)
         self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
         self._source = Source(config)
         self._reloader = Reloader(self.state, self._source, self._loading)

@@ -80,7 +80,11 @@ class Settings:
     trust_pickle: bool
     trust_types: frozenset[str]
     max_body_bytes: int
+    max_rows: int
+    max_queue: int
     timeout: float
+    batch_max_rows: int
+    batch_max_wait: float
     threads: int
     host: str
     port: int
@@ -276,7 +280,32 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _names,
     ),
     Setting("max_body_bytes", "bytes", "8388608", "A longer request body is answered 413.", _whole(1, 1 << 40)),
+    Setting("max_rows", "number", "10000", "A request with more rows is answered 413.", _whole(1, 10**9)),
+    Setting(
+        "max_queue",
+        "number",
+        "256",
+        "So many requests may wait for the model; one more is answered 429 with Retry-After before its body is read, "
+        "and so is one that could not be answered within `timeout`.",
+        _whole(1, 1_000_000),
+    ),
     Setting("timeout", "seconds", "30", "A prediction that takes longer is answered 504.", _seconds(0.001, 86400)),
+    Setting(
+        "batch_max_rows",
+        "number",
+        "64",
+        "So many rows of several requests may share a call of the model, where a trial at load showed that no answer "
+        "changes by it. 1 = every request alone.",
+        _whole(1, 1_000_000),
+    ),
+    Setting(
+        "batch_max_wait",
+        "seconds",
+        "0",
+        "How long a request may wait for others to share its call. 0 = only what arrives together, or while the model "
+        "is busy, is put together.",
+        _seconds(0, 60),
+    ),
     Setting(
         "threads",
         "number",

@@ -2,6 +2,8 @@
 
 import contextlib
 import http.client
+import json
+import re
 import threading
 
 import pytest
@@ -133,3 +135,47 @@ def test_a_body_that_does_not_come_is_408_and_gives_its_place_back(model):
         answer.read()
         connection.close()
         assert server.request("GET", "/counters", port=server.ops_port).json["in_flight"] == 0
+
+
+@pytest.mark.parametrize(("path", "body"), PATHS)
+def test_a_full_queue_is_429_in_each_shape_before_the_body_is_read_and_probes_answer(model, path, body):
+    with ServerProcess(model=model, timeout=60, max_queue=1) as server, contextlib.ExitStack() as stack:
+        server.wait_ready()
+        for asked in (1, 2):  # one runs for ages, one waits for it
+            stack.enter_context(contextlib.closing(posted(server, json.dumps(ask(AGES)).encode())))
+            server.wait_until(lambda n=asked: gauge(server, "headgate_requests_in_flight") == n)
+        server.wait_until(lambda: gauge(server, "headgate_queue_length") == 1)
+        for sent in (body(1), b"no JSON at all"):
+            reply = server.post(path, sent)
+            assert (reply.status, reply.headers["retry-after"]) == (429, "1")
+            assert "wait for the model" in str(reply.json)
+        assert (server.get("/livez").status, server.readyz().status) == (200, 200)
+
+
+def posted(server, body):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", "/predict", body, {"content-type": "application/json"})
+    return connection
+
+
+def gauge(server, name):
+    text = server.request("GET", "/metrics", port=server.ops_port).body.decode()
+    [value] = re.findall(rf"^{name}{{.*}} (.*)$", text, re.MULTILINE)
+    return float(value)
+
+
+def test_more_rows_than_allowed_are_413(tmp_path):
+    with ServerProcess(model=model_dirs.onnx_iris(tmp_path / "iris"), max_rows=2) as server:
+        server.wait_ready()
+        row = [5.1, 3.5, 1.4, 0.2]
+        assert server.post("/invocations", {"inputs": [row] * 2}).status == 200
+        reply = server.post("/invocations", {"inputs": [row] * 3})
+        assert (reply.status, reply.json["message"]) == (413, "more than 2 rows")
+
+
+def test_json_that_is_nested_beyond_reason_is_400(model):
+    with ServerProcess(model=model) as server:
+        server.wait_ready()
+        for path, _ in PATHS:
+            for opening in (b"[", b'{"inputs":', b'{"a":['):
+                assert server.post(path, opening * 200_000).status == 400

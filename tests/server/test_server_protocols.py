@@ -314,7 +314,7 @@ async def test_a_mistake_of_ours_has_the_shape_of_its_path_too_and_the_log_no_da
     tmp_path, monkeypatch, caplog, path, keys, shaped
 ):
     state = State(server_settings(model=tmp_path))
-    counts, predictor = Counts(), Predictor(1, 1.0)
+    counts, predictor = Counts(), Predictor(1, state.config)
     app = prediction_app(state, counts, predictor, lambda: 0)
 
     def broken(*_):

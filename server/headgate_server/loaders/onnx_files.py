@@ -46,6 +46,27 @@ def check(path: Path, root: Path) -> None:
             raise LoadError(Reason.ARTIFACT_MISSING, "the graph names external data that is not there")
 
 
+def operators(path: Path) -> set[str]:
+    """The operators of the graph and of the model's functions; those of a loop's body are left out."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content, memoryview(content) as view:
+        return set(_operators(view))
+
+
+def _operators(model: memoryview) -> Iterator[str]:
+    for graph in _named(model, 7):
+        yield from map(_operator, _named(graph, 1))
+    for function in _named(model, 25):
+        yield from map(_operator, _named(function, 7))
+
+
+def _operator(node: memoryview) -> str:
+    return next((bytes(name).decode("utf-8", "replace") for name in _named(node, 4)), "")
+
+
+def _named(message: memoryview, number: int) -> Iterator[memoryview]:
+    return (content for field, content in _fields(message) if field == number and content is not None)
+
+
 def external_files(model: memoryview) -> Iterator[str]:
     """The `location` of every external tensor."""
     try:

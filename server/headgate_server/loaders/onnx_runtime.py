@@ -24,6 +24,7 @@ from headgate_server.signature import Columns, Inputs, Tensor, Tensors
 from headgate_server.validation import Array, Batch
 
 FATAL: Final = 4
+LOOPS: Final = frozenset({"Loop", "Scan", "If"})  # their time hangs on values
 DTYPES: Final = {
     "tensor(bool)": "bool",
     "tensor(int8)": "int8",
@@ -47,8 +48,9 @@ class OnnxModel:
     platform = "onnx_onnxv1"
     classes: tuple[Any, ...] = ()
 
-    def __init__(self, session: Any, described: Description) -> None:
+    def __init__(self, session: Any, described: Description, *, steady: bool = False) -> None:
         self._session = session
+        self.steady = steady
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
         self._graph = {node.name: _tensor(node) for node in session.get_inputs()}
         self.inputs: Inputs = _signature_inputs(described, self._graph)
@@ -71,6 +73,7 @@ def load(described: Description, threads: int) -> OnnxModel:
     """The session of the model directory, or the reason why it is not served."""
     path = described.file(described.flavor_fields.get("data"), "flavors.onnx.data")
     onnx_files.check(path, described.root)
+    steady = not (onnx_files.operators(path) & LOOPS)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -87,7 +90,7 @@ def load(described: Description, threads: int) -> OnnxModel:
         broken = type(error).__name__ in {"InvalidProtobuf", "NoSuchFile"}
         reason = Reason.ARTIFACT_INVALID if broken else Reason.LOAD_FAILED
         raise LoadError(reason, text.replace(str(described.root), "")) from None
-    return OnnxModel(session, described)
+    return OnnxModel(session, described, steady=steady)
 
 
 def _tensor(node: Any) -> Tensor:

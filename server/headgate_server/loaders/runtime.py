@@ -30,6 +30,7 @@ class Model(Protocol):
 
     platform: str  # V2 metadata
     runtime: str  # library and version, for people
+    steady: bool  # how long a row takes does not hang on its values
     inputs: Inputs  # the signature's, or what the model itself says
     outputs: list[OutputSpec]
     default_outputs: tuple[str, ...]  # what an answer holds when nothing is asked for

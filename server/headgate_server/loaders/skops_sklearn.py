@@ -41,6 +41,7 @@ class SklearnModel:
 
     def __init__(self, estimator: Any, described: Description, file_format: str = SKOPS) -> None:
         self.platform = f"sklearn_{file_format}"
+        self.steady = file_format == SKOPS  # a pickle may hold code of its own
         self._estimator = estimator
         self._method = described.predict_fn
         self.runtime = f"scikit-learn {sklearn.__version__}"

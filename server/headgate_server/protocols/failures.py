@@ -47,6 +47,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "too_large": ("BODY_TOO_LARGE", "BAD_REQUEST"),
     "media_type": ("UNSUPPORTED_MEDIA_TYPE", "BAD_REQUEST"),
     "not_loaded": ("MODEL_NOT_READY", "TEMPORARILY_UNAVAILABLE"),
+    "overloaded": ("OVERLOADED", "REQUEST_LIMIT_EXCEEDED"),
     "timeout": ("TIMEOUT", "DEADLINE_EXCEEDED"),
     "model_failure": ("MODEL_FAILURE", "INTERNAL_ERROR"),
     "unauthorized": ("UNAUTHORIZED", "UNAUTHENTICATED"),
