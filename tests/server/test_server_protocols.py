@@ -1,6 +1,7 @@
 """Predictions over real sockets, in each protocol's own words."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -8,6 +9,8 @@ import model_dirs
 from headgate_server.app import prediction_app
 from headgate_server.counts import Counts
 from headgate_server.predictor import Predictor
+from headgate_server.registry.source import Source
+from headgate_server.reloading import Reloader
 from headgate_server.state import State
 from server_settings import server_settings
 
@@ -315,7 +318,8 @@ async def test_a_mistake_of_ours_has_the_shape_of_its_path_too_and_the_log_no_da
 ):
     state = State(server_settings(model=tmp_path))
     counts, predictor = Counts(), Predictor(1, state.config)
-    app = prediction_app(state, counts, predictor, lambda: 0)
+    reloader = Reloader(state, Source(state.config), ThreadPoolExecutor())
+    app = prediction_app(state, counts, predictor, reloader, lambda: 0)
 
     def broken(*_):
         raise KeyError("secret-value")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from headgate_server.app import prediction_app
 from headgate_server.counts import Counts
 from headgate_server.loading import Loaded, load
 from headgate_server.predictor import Predictor
-from headgate_server.registry.source import Located
+from headgate_server.registry.source import Located, Source
+from headgate_server.reloading import Reloader
 from headgate_server.state import State
 from server_process import Reply
 from server_settings import server_settings
@@ -25,14 +27,17 @@ class AsgiClient:
     def __init__(self, path: Path, *, name: str = "iris", version: str = "1", **settings: Any) -> None:
         self.state = State(server_settings(model=path, **settings))
         self.state.loaded = loaded(path, name=name, version=version, **settings)
-        self._predictor = Predictor(1, 30.0)
-        self.app = prediction_app(self.state, Counts(), self._predictor, lambda: 0)
+        self._predictor = Predictor(1, self.state.config)
+        self._loading = ThreadPoolExecutor(max_workers=1)
+        self._reloader = Reloader(self.state, Source(self.state.config), self._loading)
+        self.app = prediction_app(self.state, Counts(), self._predictor, self._reloader, lambda: 0)
 
     def __enter__(self) -> "AsgiClient":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._predictor.stop()
+        self._loading.shutdown()
 
     async def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
