@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cluster_load import Load
+from cluster_load import Answer, Load
 from cluster_record import Row, Transition, kinds
 from cluster_subject import Subject
 
@@ -38,6 +38,7 @@ class Trial:
         self._moves: list[_Move] = []
         self._conditions: dict[str, str] = dict(AT_REST)
         self._excused = ""
+        self._failing: tuple[str, str] | None = None
         self._expected_lines: tuple[str, ...] = ()
 
     # -- what a test says -----------------------------------------------------------------------------------
@@ -75,6 +76,23 @@ class Trial:
         """Requests may be lost here: a pod dies without a warning. They are counted, and the reason is told."""
         self._excused = why
 
+    def expect_failures(self, version: str, beginning: str) -> None:
+        """What this version itself answers so is its own fault, and counted apart from what is lost on the way."""
+        self._failing = (version, beginning)
+
+    @property
+    def failures(self) -> list[Answer]:
+        """What the version that is expected to fail answered so."""
+        if self.load is None or self._failing is None:
+            return []
+        version, beginning = self._failing
+        return [a for a in self.load.lost if a.version == version and a.lost.startswith(beginning)]
+
+    @property
+    def lost(self) -> list[Answer]:
+        own = set(self.failures)
+        return [answer for answer in self.load.lost if answer not in own] if self.load is not None else []
+
     def remark(self, text: str) -> None:
         self.row.remarks.append(text)
 
@@ -88,7 +106,7 @@ class Trial:
         self._measure()
         self.row.keep()
         if self.load is not None and not self._excused:
-            assert self.load.lost == [], f"{kinds(a.lost for a in self.load.lost)}\n{self.load.told()}"
+            assert self.lost == [], f"{kinds(a.lost for a in self.lost)}\n{self.load.told()}"
         self._each_answer_was_due()
         self._status_is_true()
         self.leaves_nothing()
@@ -106,7 +124,7 @@ class Trial:
         if self.load is None:
             return
         self.row.sent = len(self.load.answers)
-        self.row.lost = kinds(answer.lost for answer in self.load.lost)
+        self.row.lost = kinds(answer.lost for answer in self.lost)
         self.row.by_version = self.load.by_version()
         for move in self._moves:
             last = self.load.last_of(move.old, since=move.acted, until=move.moved)
@@ -119,7 +137,8 @@ class Trial:
             return
         ends = [*(move.acted for move in self._moves[1:]), float("inf")]
         for move, end in zip(self._moves, ends, strict=False):
-            fresh = [a for a in self.load.answers if not a.pooled and not a.lost and move.moved <= a.began < end]
+            told = [a for a in self.load.answers if not a.lost] + self.failures
+            fresh = [a for a in told if not a.pooled and move.moved <= a.began < end]
             strangers = [answer for answer in fresh if answer.version != move.new]
             assert strangers == [], f"{move}: {strangers[:5]}"
 

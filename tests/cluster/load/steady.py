@@ -94,6 +94,8 @@ class Steady:
         if version not in said["answer"]:
             return f"wrong: an answer of an unknown version {version!r}"
         right = said["answer"][version]
+        if right is None:
+            return f"wrong: version {version} has no answer to this"
         return "" if found == right else f"wrong: {found} is not the {right} of version {version}"
 
 
