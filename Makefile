@@ -33,7 +33,13 @@ $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@ $(VENV)/.demo
 
-install: $(VENV)/.dev  ## Install everything into .venv
+# kserve's client, for one test: it wants older versions of what our processes ship, so it lives beside them.
+$(VENV)/kserve/.ready: $(BIN)/uv requirements/kserve.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/kserve
+	@VIRTUAL_ENV=$(VENV)/kserve $(BIN)/uv pip install --quiet --require-hashes -r requirements/kserve.txt
+	@touch $@
+
+install: $(VENV)/.dev $(VENV)/kserve/.ready  ## Install everything into .venv
 
 install-demo: $(VENV)/.demo  ## Install what the demo needs into .venv
 
@@ -84,6 +90,7 @@ requirements: $(BIN)/uv  ## Resolve anew and export requirements/*.txt (pins and
 	@$(BIN)/uv lock --quiet --upgrade
 	@for extra in $(EXTRAS); do $(BIN)/uv export --frozen $(EXPORT) --extra $$extra -o requirements/$$extra.txt; done
 	@$(BIN)/uv export --frozen $(EXPORT) --group dev -o requirements/dev.txt
+	@$(BIN)/uv export --frozen $(EXPORT) --only-group kserve -o requirements/kserve.txt
 
 manifests: install  ## Write the chart's README and the manifests under k8s/ anew from the chart
 	@$(BIN)/python charts/readme.py

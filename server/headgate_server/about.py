@@ -1,19 +1,25 @@
 """What is served, in each protocol's words: metadata, health, /model/info. Nothing here runs the model."""
 
 import datetime as dt
+import re
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from headgate_server import __version__
+from headgate_server import __version__, json_schema, openapi, page
 from headgate_server.loading import Loaded
 from headgate_server.protocols import v2
 from headgate_server.protocols.failures import JSON, RequestFailed, not_found
+from headgate_server.protocols.table import V2_MODEL
+from headgate_server.settings import Settings
 from headgate_server.state import State
+
+SECRET: Final = re.compile(r"key|password|token|secret|credentials")
 
 
 def loaded(state: State) -> Loaded:
@@ -37,6 +43,17 @@ def named(state: State, request: Request) -> Loaded:
 def routes(state: State) -> APIRouter:
     router = APIRouter()
 
+    def get(handler: Callable[..., Awaitable[Response]], *paths: str) -> None:
+        for path in paths:
+            router.add_api_route(path, handler, methods=["GET"])
+
+    def ready() -> None:
+        if (waiting := state.not_ready) is not None:
+            raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
+
+    async def root() -> Response:
+        return _json({"status": "alive", "endpoints": sorted(openapi.document(state.loaded)["paths"])})
+
     async def v2_server() -> Response:
         return _json({"name": "headgate", "version": __version__, "extensions": list(v2.EXTENSIONS)})
 
@@ -44,23 +61,23 @@ def routes(state: State) -> APIRouter:
         return _json({"live": True})
 
     async def v2_ready() -> Response:
-        if (waiting := state.not_ready) is not None:
-            raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
+        ready()
         return _json({"ready": True, "live": True})
+
+    async def models() -> Response:
+        return _json({"models": [loaded(state).name]})
 
     async def v2_model(request: Request) -> Response:
         model = named(state, request)
         return _json(v2.metadata(model.model, model.name, model.version))
 
-    async def v2_model_ready(request: Request) -> Response:
+    async def model_ready(request: Request) -> Response:
         model = named(state, request)
-        if (waiting := state.not_ready) is not None:
-            raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
+        ready()
         return _json({"name": model.name, "ready": True})
 
     async def ping() -> Response:
-        if (waiting := state.not_ready) is not None:
-            raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
+        ready()
         return Response(b"\n", media_type=JSON)
 
     async def version() -> Response:
@@ -69,21 +86,82 @@ def routes(state: State) -> APIRouter:
     async def info() -> Response:
         return _json(_info(loaded(state)))
 
+    async def schema() -> Response:
+        return _json(_schema(loaded(state)))
+
+    async def metadata() -> Response:
+        return _json(_metadata(state))
+
     async def health() -> Response:
         return _json(_health(state), 200 if state.not_ready is None else 503)
 
-    for path in ("/v2", "/v2/"):
-        router.add_api_route(path, v2_server, methods=["GET"])
-    router.add_api_route("/v2/health/live", v2_live, methods=["GET"])
-    router.add_api_route("/v2/health/ready", v2_ready, methods=["GET"])
-    for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        router.add_api_route(prefix, v2_model, methods=["GET"])
-        router.add_api_route(prefix + "/ready", v2_model_ready, methods=["GET"])
-    router.add_api_route("/ping", ping, methods=["GET"])
-    router.add_api_route("/version", version, methods=["GET"])
-    router.add_api_route("/model/info", info, methods=["GET"])
-    router.add_api_route("/health", health, methods=["GET"])
+    async def drift() -> Response:
+        return _json({"status": "no_reference"})
+
+    async def document() -> Response:
+        return _json(openapi.document(state.loaded))
+
+    async def docs() -> Response:
+        return HTMLResponse(page.html(openapi.document(state.loaded)))
+
+    get(root, "/")
+    get(v2_server, "/v2", "/v2/")
+    get(v2_live, "/v2/health/live")
+    get(v2_ready, "/v2/health/ready")
+    get(models, "/v2/models", "/v1/models")
+    for prefix in V2_MODEL:
+        get(v2_model, prefix)
+        get(model_ready, prefix + "/ready")
+    get(model_ready, "/v1/models/{model}")
+    get(ping, "/ping")
+    get(version, "/version")
+    get(info, "/model/info", "/info", "/model-info", "/api/model/info")
+    get(schema, "/model/schema")
+    get(metadata, "/metadata")
+    get(health, "/health", "/healthz")
+    get(drift, "/drift-status")
+    get(document, "/openapi.json")
+    get(docs, "/docs")
     return router
+
+
+def _schema(model: Loaded) -> dict[str, Any]:
+    told = v2.metadata(model.model, model.name, model.version)
+    return {
+        "name": model.name,
+        "version": model.version,
+        "inputs": told["inputs"],
+        "outputs": told["outputs"],
+        "params": [{"name": p.name, "type": p.type} for p in model.described.signature.params],
+        "record": json_schema.record(model.model.inputs, model.validator.rules),
+    }
+
+
+def _metadata(state: State) -> dict[str, Any]:
+    began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=time.monotonic() - state.started)
+    return {
+        "model": _info(state.loaded) if state.loaded else {"name": state.model_name, "version": state.model_version},
+        "deployment": {
+            "git_commit": state.config.git_commit or None,
+            "api_version": __version__,
+            "timestamp": began.isoformat(timespec="seconds"),
+        },
+        "config": public(state.config),
+    }
+
+
+def public(config: Settings) -> dict[str, Any]:
+    """The settings without what opens doors: keys by whether they are set, addresses without a user."""
+    made: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        if SECRET.search(name):
+            made[name] = "set" if value else ""
+        elif isinstance(value, str) and "@" in value and "://" in value:
+            scheme, _, rest = value.partition("://")
+            made[name] = f"{scheme}://{rest.rpartition('@')[2]}"
+        else:
+            made[name] = value if isinstance(value, bool | int | float | str) or value is None else str(value)
+    return made
 
 
 def _info(model: Loaded) -> dict[str, Any]:

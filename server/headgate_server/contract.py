@@ -26,4 +26,7 @@ LIVE_PATH: Final = "/livez"
 READY_PATH: Final = "/readyz"
 METRICS_PATH: Final = "/metrics"
 COUNTERS_PATH: Final = "/counters"
-OPERATIONS_PATHS: Final = frozenset({LIVE_PATH, READY_PATH, METRICS_PATH, COUNTERS_PATH})
+# Probes and scrapes, by any of their names: not counted as traffic.
+OPERATIONS_PATHS: Final = frozenset(
+    {LIVE_PATH, READY_PATH, "/ready", METRICS_PATH, "/metrics-prometheus", COUNTERS_PATH}
+)

@@ -53,8 +53,10 @@ def routes(state: State, counts: Counts, predictor: Predictor, open_connections:
         return _json(counts.as_json(state, open_connections()))
 
     router.add_api_route(LIVE_PATH, livez, methods=methods)
-    router.add_api_route(READY_PATH, readyz, methods=methods)
-    router.add_api_route(METRICS_PATH, metrics_text, methods=methods)
+    for path in (READY_PATH, "/ready"):
+        router.add_api_route(path, readyz, methods=methods)
+    for path in (METRICS_PATH, "/metrics-prometheus"):
+        router.add_api_route(path, metrics_text, methods=methods)
     router.add_api_route(COUNTERS_PATH, counters, methods=methods)
     return router
 

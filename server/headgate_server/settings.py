@@ -65,6 +65,7 @@ class Settings:
     model_name: str
     model_version: str
     revision: str
+    git_commit: str
     registry_uri: str
     registry_credentials: Path | None
     registry_timeout: float
@@ -180,6 +181,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _text,
     ),
     Setting("revision", "text", "", "The revision this process belongs to: a label of its metrics.", _text),
+    Setting("git_commit", "text", "", "The commit that this deployment was made from, for /metadata.", _text),
     Setting("registry_uri", "address", "", "The MLflow server, for a model in the registry.", _uri),
     Setting(
         "registry_credentials",

@@ -67,7 +67,7 @@ class Validator:
         self.inputs = inputs
         self.lenient = lenient
         self.params = {param.name: param for param in params}
-        self._rules = rules
+        self.rules = rules
         self._columns = {c.name: c for c in inputs.columns} if isinstance(inputs, Columns) else {}
         self._required = {name for name, column in self._columns.items() if column.required}
         self._tensors = {t.name: t for t in inputs.tensors} if isinstance(inputs, Tensors) else {}
@@ -201,7 +201,7 @@ class Validator:
                 return None
 
     def _check_rule(self, name: str, array: Array, rows: int) -> None:
-        rule = self._rules.get(name)
+        rule = self.rules.get(name)
         if rule is None or (broken := rule.broken_at(array)) is None:
             return
         at, expected = broken

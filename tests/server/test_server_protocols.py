@@ -295,7 +295,7 @@ def test_another_model_or_version_is_404_in_v2s_shape(onnx_server, path):
     assert (reply.status, set(reply.json)) == (404, {"error"})
 
 
-@pytest.mark.parametrize("path", ["/v2/models/iris/versions/4", "/v2/models/other/ready", "/v2/nope", "/nope", "/docs"])
+@pytest.mark.parametrize("path", ["/v2/models/iris/versions/4", "/v2/models/other/ready", "/v2/nope", "/nope", "/v1"])
 def test_an_unknown_path_is_404(onnx_server, path):
     reply = onnx_server.get(path)
     assert reply.status == 404
