@@ -1,7 +1,7 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install install-demo demo test lint format check requirements clean
-.PHONY: statistics cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
+.PHONY: statistics bench-serving cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
 
 PYTHON ?= python3
 VENV   := .venv
@@ -67,6 +67,9 @@ kind-down:  ## End the kind cluster
 
 statistics: install  ## Simulate rollouts and write the tables of docs/statistics.md anew (minutes)
 	@$(BIN)/python bench/statistics/canary_tables.py
+
+bench-serving: install  ## Measure the server beside its peers on two quiet cores (over an hour; needs wrk; ARGS="--rounds 1 --only kserve")
+	@$(BIN)/python bench/serving/serving_bench.py $(ARGS)
 
 workflows:  ## Lint the GitHub workflows with actionlint
 	@$(TESTBED) build actionlint && "$$($(TESTBED) program actionlint)" .github/workflows/*.yml

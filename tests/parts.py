@@ -27,6 +27,7 @@ UNIT = {
     "cli": ["tests/cli"],
     "faults": ["tests/faults"],
     "demo": ["tests/demo"],
+    "bench": ["tests/bench"],
 }
 CLUSTER = {
     "conformance": ["tests/local/conformance", "tests/local/kubectl"],
