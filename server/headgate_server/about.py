@@ -1,6 +1,7 @@
 """What is served, in each protocol's words: metadata, health, /model/info. Nothing here runs the model."""
 
 import datetime as dt
+import ipaddress
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from headgate_server import __version__, json_schema, openapi, page
+from headgate_server import __version__, admin, json_schema, logs, openapi, page
 from headgate_server.loading import Loaded
 from headgate_server.protocols import v2
 from headgate_server.protocols.failures import JSON, RequestFailed, not_found
@@ -98,6 +99,14 @@ def routes(state: State) -> APIRouter:
     async def drift() -> Response:
         return _json({"status": "no_reference"})
 
+    async def log(request: Request) -> Response:
+        if not _on_loopback(request):
+            admin.permit(request, state.config.admin_key)
+        given = request.query_params.get("limit", "100")
+        if not re.fullmatch(r"[0-9]{1,6}", given, re.ASCII):
+            raise RequestFailed(400, "bad_request", "limit: expected a whole number")
+        return _json({"logs": logs.RING.newest(int(given))})
+
     async def document() -> Response:
         return _json(openapi.document(state.loaded))
 
@@ -120,9 +129,20 @@ def routes(state: State) -> APIRouter:
     get(metadata, "/metadata")
     get(health, "/health", "/healthz")
     get(drift, "/drift-status")
+    get(log, "/logs")
     get(document, "/openapi.json")
     get(docs, "/docs")
     return router
+
+
+def _on_loopback(request: Request) -> bool:
+    """Whether the caller sits in this pod or on this machine itself, and is no proxy that speaks for another."""
+    if "x-forwarded-for" in request.headers or "forwarded" in request.headers or request.client is None:
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 def _schema(model: Loaded) -> dict[str, Any]:

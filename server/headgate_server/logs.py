@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 import time
+from collections import deque
+from itertools import islice
 from typing import Any, Final
 
 LOGGER: Final = logging.getLogger("headgate.server")
@@ -29,12 +31,33 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class Ring(logging.Handler):
+    """The last lines, for /logs: what stdout had, bounded in number and length."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.setFormatter(JsonLines())
+        self._lines: deque[str] = deque(maxlen=size)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        # A stack of a strange library may be long; memory is bounded, stdout has it whole.
+        self._lines.append(line if len(line) <= MAX_LINE else json.dumps({"message": "too long for /logs"}))
+
+    def newest(self, limit: int) -> list[Any]:
+        return [json.loads(line) for line in islice(reversed(self._lines.copy()), limit)]
+
+
+MAX_LINE: Final = 16_384
+RING: Final = Ring(1000)
+
+
 def configure() -> None:
-    """Send every logger of the process to stdout as JSON; libraries only from WARNING on."""
+    """Send every logger of the process to stdout as JSON, and to the ring; libraries only from WARNING on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, RING]
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(logging.INFO)
     logging.captureWarnings(True)

@@ -134,6 +134,10 @@ def _about() -> dict[str, Any]:
             "responses": _ok({JSON: {"schema": reloaded}}) | _failed((401, 403, 409, 503), "ours"),
         }
     }
+    log = _get(
+        "The last log lines, newest first (admin key, or loopback)", _object(logs={"type": "array"}), 400, 401, 403
+    )
+    log["get"]["parameters"] = [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}}]
     page = {"text/html": {"schema": TEXT}}
     plain = {"text/plain": {"schema": TEXT}}
     return {
@@ -143,6 +147,7 @@ def _about() -> dict[str, Any]:
         "/model/schema": _get("The input as JSON Schema", _object(record=OBJECT, inputs=_list(OBJECT)), 503),
         "/metadata": _get("Model, deployment and settings", _object(model=OBJECT, deployment=OBJECT, config=OBJECT)),
         **dict.fromkeys(("/health", "/healthz"), health),
+        "/logs": log,
         "/drift-status": _get("Drift against a reference", _object(status=TEXT)),
         "/ping": _get("MLflow's readiness", ANY, 503, shape="mlflow"),
         "/version": {"get": {"summary": "The server's version", "responses": _ok(plain)}},
