@@ -67,6 +67,7 @@ kind-down:  ## End the kind cluster
 
 statistics: install  ## Simulate rollouts and write the tables of docs/statistics.md anew (minutes)
 	@$(BIN)/python bench/statistics/canary_tables.py
+	@$(BIN)/python bench/statistics/prediction_shift.py
 
 bench-serving: install  ## Measure the server beside its peers on two quiet cores (over an hour; needs wrk; ARGS="--rounds 1 --only kserve")
 	@$(BIN)/python bench/serving/serving_bench.py $(ARGS)

@@ -52,9 +52,9 @@ def section() -> str:
     return "\n".join([*lines, END])
 
 
-def with_section(page: str, section: str) -> str:
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
+def with_section(page: str, section: str, begin: str = BEGIN, end: str = END) -> str:
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
     return before + section + after
 
 

@@ -30,6 +30,7 @@ def advise(obj: Obj) -> list[Finding]:
         *_traffic(spec),
         *_ways_back(spec),
         *_probabilities(spec),
+        *_predictions(spec),
         *_pods(spec),
     ]
 
@@ -139,6 +140,17 @@ def _probabilities(spec: Obj) -> Iterator[Finding]:
             yield Finding(f"spec.analysis.{name}", f"{wrong} in up to {100 * value:.3g} % of the rollouts")
         elif 0 < value < UNUSUAL_BELOW:
             yield Finding(f"spec.analysis.{name}", f"{value:g} takes many more requests than 0.01 to decide")
+
+
+def _predictions(spec: Obj) -> Iterator[Finding]:
+    analysis = _object(spec.get("analysis"))
+    if analysis.get("predictionShift") not in ("Hold", "Rollback"):
+        return
+    path = "spec.analysis.predictionShift"
+    if analysis.get("source") == "Prometheus":
+        yield Finding(path, "counts for nothing: source Prometheus has no predictions to compare")
+    elif analysis["predictionShift"] == "Rollback":
+        yield Finding(path, "a better version predicts otherwise, too, and is rolled back for it; Hold asks a person")
 
 
 def _pods(spec: Obj) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ _BY_ITSELF = "Nothing needs to be done: it goes on by itself."
 _REJECTED = "Mend the model and name a new version, or try the same once more: headgate retry {name}"
 NEXT: Mapping[str, tuple[str, ...]] = {
     "WaitingForEvidence": (
-        f"{_BY_ITSELF} More requests make it faster.",
+        f"{_BY_ITSELF} More requests make it faster; where predictions differ it waits for a person.",
         "To go on without waiting: headgate promote {name}",
         "To give it up: headgate abort {name}",
     ),

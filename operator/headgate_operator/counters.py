@@ -10,10 +10,14 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from headgate_operator.contract import PREDICTION_LAST_STEP as LAST_STEP
+from headgate_operator.core.evidence.interval import Bin
 from headgate_operator.core.observed import Answered, Counters, Traffic
 
 MOST_ROWS = 256
 MOST_BOUNDS = 128
+MOST_CLASSES = 80
+LONGEST_CLASS = 40
 LARGEST = 2**53  # what a JSON number holds exactly everywhere
 LONGEST_WORD = 128
 
@@ -51,6 +55,7 @@ def _traffic(told: dict[str, Any]) -> Traffic | None:
             bounds=bounds,
             rows=rows,
             uptime_seconds=None if uptime is None else _seconds(uptime),
+            predictions=_predictions(told.get("predictions", [])),
         )
     except _NotOursError:
         return None
@@ -63,6 +68,25 @@ def _row(told: Any, buckets: int) -> Answered:
     if not 100 <= _count(code) <= 999 or len(_list(counts, buckets)) != buckets:
         raise _NotOursError
     return Answered(_word(group), code, _count(count), tuple(map(_count, counts)))
+
+
+def _predictions(told: Any) -> tuple[tuple[Bin, int], ...]:
+    pairs = [_list(pair, 2) for pair in _list(told, MOST_CLASSES + 2 * LAST_STEP + 1)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise _NotOursError
+    found = {_bin(name): _count(count) for name, count in pairs}
+    if len(found) < len(pairs) or sum(isinstance(name, str) for name in found) > MOST_CLASSES:
+        raise _NotOursError
+    return tuple(found.items())
+
+
+def _bin(told: Any) -> Bin:
+    if isinstance(told, str):
+        return _word(told, LONGEST_CLASS)
+    step: int = _is(int, told)
+    if abs(step) > LAST_STEP:
+        raise _NotOursError
+    return step
 
 
 def _bounds(told: Any) -> tuple[float, ...]:
@@ -79,9 +103,9 @@ def _list(told: Any, most: int) -> list[Any]:
     return found
 
 
-def _word(told: Any) -> str:
+def _word(told: Any, longest: int = LONGEST_WORD) -> str:
     found: str = _is(str, told)
-    if not 0 < len(found) <= LONGEST_WORD:
+    if not 0 < len(found) <= longest:
         raise _NotOursError
     return found
 

@@ -160,6 +160,12 @@ def test_what_is_sound_gets_no_advice() -> None:
         ({"analysis": {"falseRollback": "0.5"}}, "spec.analysis.falseRollback", "in up to 50 % of the rollouts"),
         ({"analysis": {"falsePromote": "0.0001"}}, "spec.analysis.falsePromote", "many more requests"),
         ({"analysis": {"minRequests": 1000}}, "spec.analysis.minRequests", "5,000 of all clients at 20 %"),
+        ({"analysis": {"predictionShift": "Rollback"}}, "spec.analysis.predictionShift", "a better version predicts"),
+        (
+            {"analysis": {"predictionShift": "Hold", "source": "Prometheus"}},
+            "spec.analysis.predictionShift",
+            "counts for nothing",
+        ),
         ({"rollout": {"onInconclusive": "Promote"}}, "spec.rollout.onInconclusive", "without any evidence"),
         ({"rollout": {"strategy": "Rolling"}}, "spec.rollout.strategy", "asks for no evidence"),
         (
@@ -202,7 +208,10 @@ ODD: list[Any] = [
     [{"weight": None}], [{"weight": 0}], [{"weight": 70}, {"weight": 5}], {"requests": 3},
 ]  # fmt: skip
 FIELDS = ("model", "replicas", "serving", "rollout", "analysis")
-NAMES = ("steps", "keepWarm", "image", "minRequests", "falseRollback", "resources", "capacity", "maxDuration")
+NAMES = (
+    "steps", "keepWarm", "image", "minRequests", "falseRollback", "resources", "capacity", "maxDuration",
+    "predictionShift",
+)  # fmt: skip
 odd = st.sampled_from(ODD)
 
 

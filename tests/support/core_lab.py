@@ -84,6 +84,7 @@ class Behaviour:
     counters: Counters | None = IDLE
     errors: float = 0.0  # share of its requests
     seconds: float = 0.01  # that a request takes
+    predicts: tuple[tuple[str, float], ...] = ()  # classes and their shares
 
 
 class Lab:
@@ -284,7 +285,8 @@ class Lab:
         requests, how = self.requests * passed * share, self.behaviours.get(version, Behaviour())
         buckets = [0.0] * (len(LADDER) + 1)
         buckets[bisect_left(LADDER, how.seconds)] = requests
-        return Arm(requests=requests, errors=requests * how.errors, latency=tuple(buckets))
+        predictions = tuple((name, requests * part) for name, part in how.predicts if requests)
+        return Arm(requests=requests, errors=requests * how.errors, latency=tuple(buckets), predictions=predictions)
 
     def _with_golden(self, view: View) -> View:
         candidate = self.status.candidate

@@ -7,6 +7,7 @@ ones included, and keeps the intervals that came out.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,7 @@ class Process:
     ladder: tuple[float, ...] = LADDER
     start_id: str = field(default_factory=lambda: f"start-{next(_ids)}")
     rows: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    predictions: Counter[str | int] = field(default_factory=Counter)
 
     def answers(self, number: int, *, code: int = 200, group: str = "predict", bucket: int = 0) -> None:
         row = self.rows.setdefault((group, code), [0] * (len(self.ladder) + 1))
@@ -79,6 +81,7 @@ class Process:
             bounds=self.ladder,
             rows=tuple(Answered(g, c, sum(buckets), tuple(buckets)) for (g, c), buckets in sorted(self.rows.items())),
             uptime_seconds=steady - self.began,
+            predictions=tuple(self.predictions.items()),
         )
 
 

@@ -30,6 +30,19 @@ class LatencyState:
     candidate: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftState:
+    """The gate on predictions: what both versions say, in bins that are found in what stable said first."""
+
+    first: str = ""  # what stable said until there were bins
+    bins: str = ""
+    evidence: str = ""
+    dispersion: str = ""
+    last: str = ""  # stable's last interval
+    stable: str = ""
+    candidate: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvidenceState:
     """Not `slots`: the engine notes on the object what its text reads as, and need not read it again."""
@@ -42,6 +55,7 @@ class EvidenceState:
     errors: ShareState = field(default_factory=ShareState)
     client_errors: ShareState = field(default_factory=ShareState)
     latency: LatencyState = field(default_factory=LatencyState)
+    predictions: ShiftState = field(default_factory=ShiftState)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

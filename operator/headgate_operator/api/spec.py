@@ -114,6 +114,14 @@ class Source(StrEnum):
     PROMETHEUS = "Prometheus"
 
 
+class PredictionShift(StrEnum):
+    """What a candidate that predicts otherwise than stable is in for."""
+
+    DISABLED = "Disabled"
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSpec:
     source: Source | None = None
@@ -121,6 +129,7 @@ class AnalysisSpec:
     metrics: tuple[CustomMetric, ...] = ()
     error_rate: ErrorRateSpec = ErrorRateSpec()
     latency_max_ratio: float | None = None
+    prediction_shift: PredictionShift | None = None
     interval: timedelta | None = None
     min_duration: timedelta | None = None
     min_requests: int | None = None

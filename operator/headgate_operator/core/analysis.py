@@ -41,6 +41,7 @@ def evidence_policy(spec: AnalysisSpec) -> EvidencePolicy:
         min_ratio=_said(errors.min_ratio, default.min_ratio),
         max_rate=errors.max,
         max_latency_ratio=_said(spec.latency_max_ratio, default.max_latency_ratio),
+        prediction_shift=_said(spec.prediction_shift, default.prediction_shift),
         false_rollback=_said(spec.false_rollback, default.false_rollback),
         false_promote=_said(spec.false_promote, default.false_promote),
     )
@@ -106,7 +107,7 @@ def figures(view: View, status: Status) -> Figures | None:
         return None
     known = _known(view, status)
     totals = engine.read(evidence_policy(view.spec.analysis), known).errors.totals if known else Counts()
-    gates = dict.fromkeys(name.partition(".")[0] for name in judgement.log_e)
+    gates = dict.fromkeys(name.partition(".")[0] for name in judgement.log_e if name.endswith(".safety"))
     return Figures(
         requests=requests_of(view, status),
         stable_requests=round(totals.n_s),

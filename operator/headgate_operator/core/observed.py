@@ -112,6 +112,7 @@ class Traffic:
     bounds: tuple[float, ...]  # upper bounds of the buckets, in seconds
     rows: tuple[Answered, ...]
     uptime_seconds: float | None = None  # None where the server is too old to say
+    predictions: tuple[tuple[str | int, int], ...] = ()  # by class, or by step of the ladder of numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,13 @@ The words of the line are those of `headgate replay`, so that a verdict of a liv
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headgate_operator.core.evidence.interval import Arm, Interval
+from headgate_operator.core.evidence.interval import Arm, Bin, Interval, Predicted
 from headgate_operator.feeds.processes import Increment
+from headgate_operator.feeds.tally import Tally
 
 STABLE, CANDIDATE = "stable", "candidate"
 
@@ -38,6 +40,20 @@ def _arm(increments: list[Increment], ladder: tuple[float, ...]) -> Arm | None:
         cold_errors=sum(one.errors for one in cold),
         cold_client_errors=sum(one.client_errors for one in cold),
         latency=tuple(map(sum, zip(nothing, *warm, strict=True))) if ladder else (),
+        predictions=_predictions(counts),
+    )
+
+
+def _predictions(counts: list[Tally]) -> Predicted:
+    """In an order of their own, so that equal intervals are equal."""
+    found: Counter[Bin] = Counter()
+    for one in counts:
+        found.update(one.predictions)
+    return tuple(
+        sorted(
+            ((name, count) for name, count in found.items() if count),
+            key=lambda item: (str(item[0]), isinstance(item[0], str)),
+        )
     )
 
 
@@ -56,7 +72,8 @@ def _told(arm: Arm | None) -> Mapping[str, Any] | None:
             "cold_errors": _short(arm.cold_errors),
             "cold_client_errors": _short(arm.cold_client_errors),
         }
-    return told | ({"latency": [_short(count) for count in arm.latency]} if arm.latency else {})
+    told |= {"latency": [_short(count) for count in arm.latency]} if arm.latency else {}
+    return told | ({"predictions": [[name, _short(n)] for name, n in arm.predictions]} if arm.predictions else {})
 
 
 def _short(number: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from headgate_operator.core.evidence.interval import Bin
 from headgate_operator.core.observed import Traffic
 
 NOT_PREDICTIONS = frozenset({"other"})
@@ -19,6 +21,7 @@ class Tally:
     client_errors: float = 0
     bounds: tuple[float, ...] = ()
     latency: tuple[float, ...] = ()
+    predictions: Mapping[Bin, float] = field(default_factory=dict)
 
     def since(self, before: Tally) -> Tally | None:
         """None where it lies before `before`, or on another ladder: then it is no later answer of the same process."""
@@ -30,18 +33,23 @@ class Tally:
             client_errors=self.client_errors - before.client_errors,
             bounds=self.bounds,
             latency=tuple(now - then for now, then in zip(self.latency, before.latency, strict=True)),
+            predictions=_grown(self.predictions, before.predictions),
         )
         return grown if grown.possible else None
 
     @property
     def possible(self) -> bool:
-        parts = (self.errors, self.client_errors, *self.latency)
+        parts = (self.errors, self.client_errors, *self.latency, *self.predictions.values())
         return min(parts) >= 0 and self.errors + self.client_errors <= self.requests
 
     @property
     def nothing(self) -> Tally:
         """The same process before its first request."""
         return Tally(bounds=self.bounds, latency=(0,) * len(self.latency))
+
+
+def _grown(now: Mapping[Bin, float], before: Mapping[Bin, float]) -> dict[Bin, float]:
+    return {found: now.get(found, 0) - before.get(found, 0) for found in {**before, **now}}
 
 
 def tally(traffic: Traffic) -> Tally:
@@ -52,6 +60,7 @@ def tally(traffic: Traffic) -> Tally:
         client_errors=sum(row.count for row in rows if row.code in CLIENT_ERRORS),
         bounds=traffic.bounds,
         latency=tuple(map(sum, zip(*(row.buckets for row in rows), strict=True))) or (0,) * (len(traffic.bounds) + 1),
+        predictions=dict(traffic.predictions),
     )
 
 

@@ -28,6 +28,7 @@ BODY: dict[str, Any] = {
     "bucket_upper_bounds_seconds": BOUNDS,
     "requests": [ROW, ["other", 404, 1, [1, 0, 0]]],
     "errors": [["not_found", 1]],
+    "predictions": [[257, 2], ["setosa", 4]],
 }
 
 
@@ -49,8 +50,16 @@ def test_all_of_a_servers_report_is_read() -> None:
             bounds=(0.1, 0.2),
             rows=(Answered("predict", 200, 6, (1, 2, 3)), Answered("other", 404, 1, (1, 0, 0))),
             uptime_seconds=12.5,
+            predictions=((257, 2), ("setosa", 4)),
         ),
     )
+
+
+def test_a_server_that_is_too_old_to_tell_of_predictions_is_read_all_the_same() -> None:
+    told = read({name: value for name, value in BODY.items() if name != "predictions"})
+    assert told is not None
+    assert told.traffic is not None
+    assert told.traffic.predictions == ()
 
 
 def test_a_server_that_has_answered_nothing_has_said_so() -> None:
@@ -129,6 +138,21 @@ def test_what_is_no_report_is_no_answer(body: Any) -> None:
         {"requests": [["predict", 200, 1, [0, 0, 0, 0]]]},
         {"requests": [["predict", 200, 1, [0, 0, -1]]]},
         {"requests": [["predict", 200, 1, [0, 0, None]]]},
+        {"predictions": None},
+        {"predictions": {"setosa": 4}},
+        {"predictions": [["setosa", 4], ["setosa", 1]]},
+        {"predictions": [["setosa", 4, 1]]},
+        {"predictions": [["setosa"]]},
+        {"predictions": ["ab"]},
+        {"predictions": [["setosa", -1]]},
+        {"predictions": [["setosa", 1.0]]},
+        {"predictions": [["", 1]]},
+        {"predictions": [["x" * 41, 1]]},
+        {"predictions": [[769, 1]]},
+        {"predictions": [[-769, 1]]},
+        {"predictions": [[1.0, 1]]},
+        {"predictions": [[True, 1]]},
+        {"predictions": [[f"class {n}", 1] for n in range(81)]},
     ],
 )
 def test_counts_that_are_not_exactly_so_are_no_data_and_draining_goes_on(changed: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -40,6 +41,29 @@ def test_an_interval_holds_what_was_answered_since_the_tick_before(lab: Lab) -> 
     )
     lab.candidate.answers(5, bucket=2)
     assert lab.tick().candidate == Arm(requests=5, latency=(0, 0, 5))
+
+
+def test_an_interval_holds_what_was_predicted_since_the_tick_before_by_all_pods(lab: Lab) -> None:
+    other = lab.starts("stable")
+    lab.long_warm(other)
+    lab.stable.process.predictions.update({"setosa": 100, 257: 7})
+    assert lab.tick().stable == Arm(requests=0, latency=(0, 0, 0), predictions=((257, 7), ("setosa", 100)))
+    lab.stable.process.predictions.update({"setosa": 2, "virginica": 1})
+    other.process.predictions.update({"setosa": 3})
+    stable = lab.tick().stable
+    assert stable is not None
+    assert stable.predictions == (("setosa", 5), ("virginica", 1))
+    stable = lab.tick().stable
+    assert stable is not None
+    assert stable.predictions == ()
+
+
+@pytest.mark.parametrize("went", [{"setosa": 1}, {"virginica": 9}])
+def test_predictions_that_go_backwards_are_an_old_answer(lab: Lab, went: dict[str | int, int]) -> None:
+    lab.stable.process.predictions.update({"setosa": 2})
+    lab.tick()
+    lab.stable.process.predictions = Counter(went)
+    assert lab.tick().stable is None
 
 
 @pytest.mark.parametrize(

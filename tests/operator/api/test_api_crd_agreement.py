@@ -93,6 +93,7 @@ _FULL: dict[str, Any] = {
         ],
         "errorRate": {"maxIncrease": "0.02", "minEffect": "0.001", "minRatio": "1.5", "max": "0.1"},
         "latency": {"maxRatio": "1.5"},
+        "predictionShift": "Rollback",
         "interval": "20s",
         "minDuration": "3m",
         "minRequests": 100,

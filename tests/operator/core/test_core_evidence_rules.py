@@ -6,8 +6,11 @@ from datetime import timedelta
 from itertools import pairwise
 
 from canary_lab import canary
-from core_lab import WIDE
-from headgate_operator.api.spec import AnalysisSpec, OnFailure, OnInconclusive
+from core_lab import WIDE, Lab
+from headgate_operator.api.spec import AnalysisSpec, OnFailure, OnInconclusive, PredictionShift
+
+OFTEN_NO = (("no", 0.88), ("yes", 0.12))
+LESS_OFTEN = (("no", 0.6), ("yes", 0.4))
 
 
 def test_an_equal_version_is_promoted_step_by_step() -> None:
@@ -66,6 +69,40 @@ def test_on_failure_hold_waits_for_a_person() -> None:
     lab.order("abort")
     lab.settle()
     assert lab.selected == "1"
+
+
+def other_mind(shift: PredictionShift | None = None) -> Lab:
+    """A canary of a version that is as good and as fast as the stable one, and says other things."""
+    lab = canary(100, version={"errors": 0.01, "predicts": LESS_OFTEN})
+    lab.behaves("1", errors=0.01, predicts=OFTEN_NO)
+    lab.edit(analysis=AnalysisSpec(prediction_shift=shift))
+    return lab
+
+
+def test_a_version_of_another_mind_waits_for_a_person_who_lets_it_go_on() -> None:
+    lab = other_mind()
+    lab.wait(1800)
+    assert (lab.selected, lab.candidate, lab.quarantine) == (WIDE, "2", [])
+    assert lab.said("Progressing") == ("True", "WaitingForEvidence")
+    told = lab.condition("Progressing").message
+    assert "predictions of version 2 differ from those of version 1: class yes 12 % -> 40 %" in told
+    assert "promote or abort" in told
+    lab.order("promote", args={"full": True})
+    lab.settle()
+    assert lab.stable == "2"
+
+
+def test_a_version_of_another_mind_is_taken_back_where_that_is_wanted() -> None:
+    lab = other_mind(PredictionShift.ROLLBACK)
+    lab.wait(300)
+    assert lab.selected == "1"
+    assert lab.quarantine == [("2", "Model", "Analysis", "predictionShift")]
+
+
+def test_a_version_of_another_mind_goes_on_where_nobody_compares() -> None:
+    lab = other_mind(PredictionShift.DISABLED)
+    lab.wait(600)
+    assert lab.stable == "2"
 
 
 def test_without_a_verdict_max_duration_decides() -> None:

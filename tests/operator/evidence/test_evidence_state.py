@@ -27,7 +27,13 @@ def history(seed: int, checks: int = 30, size: int = 1) -> list[Interval]:
         errors = sum(rng.random() < rate for _ in range(requests))
         refused = sum(rng.random() < 0.02 for _ in range(requests - errors))
         counts = tuple(size * count for count in latencies(rng, requests - errors - refused))
-        whole = Arm(requests=size * requests, errors=size * errors, client_errors=size * refused, latency=counts)
+        whole = Arm(
+            requests=size * requests,
+            errors=size * errors,
+            client_errors=size * refused,
+            latency=counts,
+            predictions=((f"a class of {'very ' * 5}long name", size * requests / 2), (257, size * requests / 3)),
+        )
         return None if rng.random() < 0.05 else whole
 
     rate = rng.choice([0.01, 0.08])
@@ -90,9 +96,29 @@ def test_a_state_of_another_format_begins_anew() -> None:
     assert engine.read(POLICY, replace(state, format=99)) == engine.read(POLICY, EvidenceState())
 
 
-TEXTS = [field.name for field in fields(EvidenceState) if field.name in {"errors", "client_errors", "latency"}]
+TEXTS = [
+    field.name for field in fields(EvidenceState) if field.name in {"errors", "client_errors", "latency", "predictions"}
+]
 DAMAGE = st.sampled_from(
-    ["", "nan", "1 2 3", "-5 1", "1e999", "0 0 0 0 0 0 0", "-1 -1 -1 -1", "7:", "x:1", "99:1", "3:-1"]
+    [
+        "",
+        "nan",
+        "1 2 3",
+        "-5 1",
+        "1e999",
+        "0 0 0 0 0 0 0",
+        "-1 -1 -1 -1",
+        "7:",
+        "x:1",
+        "99:1",
+        "3:-1",
+        "[]",
+        "[1]",
+        '["a"]',
+        '["a","a"]',
+        '[["a",1]]',
+        "[" * 2000,
+    ]
 )
 
 
@@ -124,4 +150,9 @@ def test_gates_may_be_switched_on_and_off_on_the_way() -> None:
     state = play(narrow, intervals[10:15], state)[-1].state
     last = play(POLICY, intervals[15:], state)[-1]
     assert last.state.checks == len(intervals)
-    assert {key.partition(".")[0] for key in last.judgement.log_e} == {"errorRate", "clientErrors", "latency"}
+    assert {key.partition(".")[0] for key in last.judgement.log_e} == {
+        "errorRate",
+        "clientErrors",
+        "latency",
+        "predictionShift",
+    }

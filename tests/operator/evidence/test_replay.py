@@ -14,6 +14,7 @@ import pytest
 
 from evidence_lab import EVERYTHING, latencies, play
 from headgate_operator import replay
+from headgate_operator.api.spec import PredictionShift
 from headgate_operator.core.evidence import cases
 from headgate_operator.core.evidence.interval import Arm, Interval
 from headgate_operator.core.evidence.place import CaseError
@@ -127,6 +128,18 @@ def test_refused_inputs_are_a_gate_where_they_were_counted() -> None:
     assert "clientErrors.harm" in lines(case)[0]["log_e"]
 
 
+def test_predictions_are_a_gate_where_they_were_counted() -> None:
+    ours, theirs = [["a", 50], ["b", 50]], [["a", 810], ["b", 90]]
+    tick = {"canary": arm(100, 0, predictions=ours), "stable": arm(900, 0, predictions=theirs)}
+    case = {"ticks": [{"t": 10 * n, **tick} for n in range(1, 9)]}
+    assert lines(case)[0]["log_e"]["predictionShift.harm"] == 0, "these make the bins"
+    last = lines(case)[-1]
+    assert (last["verdict"], last["gate"]) == ("wait", "predictionShift")
+    assert "missing: predictions of the candidate differ from those of stable: class b 10 % -> 50 %" in last["reason"]
+    assert lines({**case, "policy": {"prediction_shift": "Rollback"}})[-1]["verdict"] == "rollback"
+    assert lines({**case, "gates": ["errorRate"]})[-1]["gate"] == "errorRate"
+
+
 def test_the_live_engine_and_replay_say_the_same() -> None:
     rng = random.Random(3)
 
@@ -137,12 +150,13 @@ def test_the_live_engine_and_replay_say_the_same() -> None:
             client_errors=rng.randint(0, requests // 20),
             cold_requests=requests // 2,
             latency=latencies(rng, requests),
+            predictions=(("setosa", requests / 2), (257, rng.randint(1, requests))),
         )
 
     def told(one: Arm | None) -> Obj | None:
         if one is None:
             return None
-        names = ("requests", "errors", "client_errors", "cold_requests", "latency")
+        names = ("requests", "errors", "client_errors", "cold_requests", "latency", "predictions")
         return {name: getattr(one, name) for name in names}
 
     live = [Interval(at=10.0 * i, candidate=counted(40) if i % 7 else None, stable=counted(300)) for i in range(1, 30)]
@@ -177,7 +191,8 @@ def test_the_live_engine_and_replay_say_the_same() -> None:
             client_errors=False,
             bounds=(0.1, 0.125, 0.5),
         ),
-        EvidencePolicy(max_latency_ratio=None, error_rate=False),
+        EvidencePolicy(max_latency_ratio=None, error_rate=False, prediction_shift=PredictionShift.DISABLED),
+        EvidencePolicy(prediction_shift=PredictionShift.ROLLBACK),
     ],
 )
 def test_a_policy_that_was_recorded_is_the_same_when_it_is_replayed(policy: EvidencePolicy) -> None:
@@ -220,6 +235,7 @@ SHORT = json.dumps(
         "ticks": [{"t": 1, "stable": {"requests": 5, "latency": [1, 2]}}],
     }
 )
+PREDICTED = '{"ticks": [{"t": 1, "stable": {"requests": 5, "errors": 1, "predictions": %s}}]}'
 
 
 @pytest.mark.parametrize(
@@ -261,6 +277,18 @@ SHORT = json.dumps(
         ('{"ticks": [{"t": 1' + "0" * 5000 + "}]}", "not JSON"),
         ('{"ticks": [{"t": 1' + "0" * 400 + "}]}", "ticks[0].t: must be at most 1e+15"),
         ('{"gates": ["latency"], "ticks": []}', "gates: must be a list of some of errorRate, clientErrors"),
+        (
+            '{"policy": {"prediction_shift": "Disabled"}, "gates": ["predictionShift"], "ticks": []}',
+            "one of Hold, Rollback",
+        ),
+        (PREDICTED % "3", "ticks[0].stable.predictions: must be a list of pairs"),
+        (
+            PREDICTED % '["setosa"]',
+            "ticks[0].stable.predictions[0]: must be a class or a step of the ladder and a count",
+        ),
+        (PREDICTED % "[[1.5, 2]]", "predictions[0]: must be a class or a step of the ladder and a count"),
+        (PREDICTED % '[["a", 2], ["a", 3]]', 'predictions[1]: "a" stands there twice'),
+        (PREDICTED % '[["a", -2]]', "ticks[0].stable.predictions[0].1: must be at least 0, not -2"),
         ("[[]]", "[0]: must be an object, not []"),
         ('{"id": [], "ticks": []}', "id: must be a string, not []"),
     ],

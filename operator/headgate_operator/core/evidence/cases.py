@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from headgate_operator.core.evidence.interval import Arm, Interval
+from headgate_operator.api.spec import PredictionShift
+from headgate_operator.core.evidence.interval import Arm, Bin, Interval, Predicted
 from headgate_operator.core.evidence.place import CaseError, Place, an_object, shown
-from headgate_operator.core.evidence.policy import CLIENT_ERRORS, ERROR_RATE, LADDER, LATENCY, EvidencePolicy
+from headgate_operator.core.evidence.policy import (
+    CLIENT_ERRORS,
+    ERROR_RATE,
+    LADDER,
+    LATENCY,
+    PREDICTION_SHIFT,
+    EvidencePolicy,
+)
 from headgate_operator.core.evidence.shadow import ShadowPolicy
 
 KINDS = ("errors", "latency", "shadow")
@@ -22,6 +30,7 @@ TERMS = frozenset(
         "min_effect_ratio",
         "max_error_rate",
         "max_latency_ratio",
+        "prediction_shift",
         "max_disagreement",
         "min_duration_s",
         "min_canary_requests",
@@ -157,6 +166,7 @@ def _of_arms(name: str | None, whole: Place, *, latency: bool) -> Case:
         false_promote=terms.share("false_promote", default.false_promote),
         error_rate=ERROR_RATE in gates,
         client_errors=CLIENT_ERRORS in gates,
+        prediction_shift=_on_shift(terms) if PREDICTION_SHIFT in gates else PredictionShift.DISABLED,
         bounds=bounds,
     )
     return Case(
@@ -167,6 +177,14 @@ def _of_arms(name: str | None, whole: Place, *, latency: bool) -> Case:
         stable=whole.words("stable") or "stable",
         ignored=_ignored(terms),
     )
+
+
+def _on_shift(terms: Place) -> PredictionShift:
+    word = terms.items.get("prediction_shift", str(PredictionShift.HOLD))
+    on = (PredictionShift.HOLD, PredictionShift.ROLLBACK)
+    if word not in on:
+        terms.refuse("prediction_shift", f"must be one of {', '.join(on)}, not {shown(word)}")
+    return PredictionShift(word)
 
 
 def _ignored(terms: Place) -> tuple[str, ...]:
@@ -181,9 +199,10 @@ def _gates(whole: Place, ticks: list[Place], *, latency: bool) -> tuple[str, ...
             ERROR_RATE: not latency or _counted(ticks, "errors"),
             CLIENT_ERRORS: _counted(ticks, "client_errors"),
             LATENCY: latency,
+            PREDICTION_SHIFT: _counted(ticks, "predictions"),
         }
         return tuple(gate for gate, is_on in on.items() if is_on)
-    possible = (ERROR_RATE, CLIENT_ERRORS, LATENCY) if latency else (ERROR_RATE, CLIENT_ERRORS)
+    possible = (ERROR_RATE, CLIENT_ERRORS, *([LATENCY] if latency else []), PREDICTION_SHIFT)
     if not isinstance(named, list) or not named or not all(gate in possible for gate in named):
         whole.refuse("gates", f"must be a list of some of {', '.join(possible)}, not {shown(named)}")
     return tuple(named)
@@ -212,6 +231,7 @@ def told(policy: EvidencePolicy) -> dict[str, Any]:
         "min_canary_requests": policy.min_requests,
         "false_rollback": policy.false_rollback,
         "false_promote": policy.false_promote,
+        "prediction_shift": str(policy.prediction_shift) if PREDICTION_SHIFT in policy.gates else None,
     }
     return {
         "kind": "latency" if latency else "errors",
@@ -249,7 +269,25 @@ def _arm(tick: Place, name: str, bounds: tuple[float, ...], *, latency: bool) ->
         cold_errors=cold["cold_errors"],
         cold_client_errors=cold["cold_client_errors"],
         latency=_buckets(arm, bounds) if latency else (),
+        predictions=_predictions(arm),
     )
+
+
+def _predictions(arm: Place) -> Predicted:
+    value = arm.items.get("predictions")
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        arm.refuse("predictions", f'must be a list of pairs like ["setosa", 12], not {shown(value)}')
+    found: dict[Bin, float] = {}
+    for index, pair in enumerate(value):
+        place = f"predictions[{index}]"
+        if not isinstance(pair, list) or len(pair) != 2 or not (isinstance(pair[0], str) or type(pair[0]) is int):
+            arm.refuse(place, f"must be a class or a step of the ladder and a count, not {shown(pair)}")
+        if pair[0] in found:
+            arm.refuse(place, f"{shown(pair[0])} stands there twice")
+        found[pair[0]] = Place(arm.at(place), {"1": pair[1]}).number("1")
+    return tuple(found.items())
 
 
 def _buckets(arm: Place, bounds: tuple[float, ...]) -> tuple[float, ...]:

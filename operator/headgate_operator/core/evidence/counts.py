@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from headgate_operator.core.evidence.interval import Arm
@@ -70,6 +70,11 @@ def trusted(arm: Arm | None) -> Arm:
         and arm.cold_errors + arm.cold_client_errors <= arm.cold_requests
         and warm_errors + warm_client_errors <= arm.requests - arm.cold_requests
         and arm.requests <= LARGEST
-        and (not arm.latency or (min(arm.latency) >= 0 and sum(arm.latency) <= LARGEST))
+        and (not arm.latency or _possible(arm.latency))
+        and (not arm.predictions or _possible([count for _, count in arm.predictions]))
     )
     return arm if sane else NOTHING
+
+
+def _possible(counts: Sequence[float]) -> bool:
+    return min(counts) >= 0 and sum(counts) <= LARGEST

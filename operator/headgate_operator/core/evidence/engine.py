@@ -19,11 +19,14 @@ from headgate_operator.core.evidence.latency import Ladder, Latency
 from headgate_operator.core.evidence.policy import (
     CLIENT_ERRORS,
     ERROR_RATE,
+    PREDICTION_SHIFT,
     EvidencePolicy,
     effective_latency_ratio,
 )
 from headgate_operator.core.evidence.rows import KEPT, Row, recent, summed
 from headgate_operator.core.evidence.share import Share
+from headgate_operator.core.evidence.shift import Shift
+from headgate_operator.core.evidence.shift_finding import with_shift
 from headgate_operator.core.evidence.terms import terms
 
 NOTED = "_read_as"
@@ -39,6 +42,7 @@ class Evidence:
     errors: Share = field(default_factory=Share)
     client_errors: Share = field(default_factory=Share)
     latency: Latency = field(default_factory=Latency)
+    shift: Shift = field(default_factory=Shift)
     buckets: int = 0
 
 
@@ -49,7 +53,7 @@ def begin(_policy: EvidencePolicy) -> EvidenceState:
 def update(policy: EvidencePolicy, state: EvidenceState, interval: Interval) -> EvidenceState:
     before = read(policy, state)
     candidate, stable = counts.trusted(interval.candidate), counts.trusted(interval.stable)
-    errors, client_errors, latency = before.errors, before.client_errors, before.latency
+    errors, client_errors, latency, shift = before.errors, before.client_errors, before.latency, before.shift
     if policy.error_rate:
         everything = counts.of_all(candidate, stable, counts.errors)
         warm = counts.of_warm(candidate, stable, counts.errors, counts.cold_errors)
@@ -60,6 +64,8 @@ def update(policy: EvidencePolicy, state: EvidenceState, interval: Interval) -> 
         client_errors = client_errors.after(terms(policy), everything, warm)
     if policy.max_latency_ratio is not None:
         latency = latency.after(terms(policy), ladder(policy), candidate.latency, stable.latency)
+    if PREDICTION_SHIFT in policy.gates:
+        shift = shift.after(terms(policy).harm_cap, candidate.predictions, stable.predictions)
     after = Evidence(
         checks=before.checks + 1,
         at=interval.at,
@@ -67,6 +73,7 @@ def update(policy: EvidencePolicy, state: EvidenceState, interval: Interval) -> 
         errors=errors,
         client_errors=client_errors,
         latency=latency,
+        shift=shift,
         buckets=len(policy.bounds) + 1,
     )
     return _written(after, state.candidate_requests + _whole(before, after, candidate.requests))
@@ -93,9 +100,10 @@ def read(policy: EvidencePolicy, state: EvidenceState) -> Evidence:
             errors=Share.read(state.errors),
             client_errors=Share.read(state.client_errors),
             latency=Latency.read(state.latency, buckets),
+            shift=Shift.read(state.predictions),
             buckets=buckets,
         )
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, RecursionError):
         return Evidence(buckets=buckets)
 
 
@@ -115,6 +123,7 @@ def _written(evidence: Evidence, requests: int = 0) -> EvidenceState:
         errors=evidence.errors.state,
         client_errors=evidence.client_errors.state,
         latency=evidence.latency.state,
+        predictions=evidence.shift.state,
     )
     if evidence.buckets:
         object.__setattr__(state, NOTED, evidence)
@@ -142,7 +151,8 @@ def judge(
     if policy.max_latency_ratio is not None:
         findings.append(of_latency(terms(policy), ladder(policy), evidence.latency, names))
     step = Step(seconds=seconds_in_step, requests=requests_in_step)
-    return conclude(policy, tuple(findings), rows, step, names)
+    judgement = conclude(policy, tuple(findings), rows, step, names)
+    return with_shift(policy, judgement, evidence.shift, names) if PREDICTION_SHIFT in policy.gates else judgement
 
 
 def observed_share(state: EvidenceState) -> float | None:

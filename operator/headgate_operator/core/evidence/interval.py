@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Bin = str | int
+"""Of a prediction: a class, or a number's step on the server's ladder."""
+Predicted = tuple[tuple[Bin, float], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
@@ -23,6 +27,7 @@ class Arm:
     # Answers by duration without those of warming pods: one count a bucket of the server's ladder, not cumulative, the
     # last above the last bound. Empty where the source has none.
     latency: tuple[float, ...] = ()
+    predictions: Predicted = ()  # those of warming pods too: a cold model is slow, not of another opinion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

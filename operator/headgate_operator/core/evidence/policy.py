@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil, log
 from typing import Final
 
+from headgate_operator.api.spec import PredictionShift
+
 BUCKET_RATIO: Final = 1.25
 LADDER: Final[tuple[float, ...]] = tuple(0.0001 * BUCKET_RATIO**i for i in range(57))
 """Upper bounds, in seconds, of the server's latency buckets; what is above the last is counted once more."""
@@ -13,6 +15,7 @@ LADDER: Final[tuple[float, ...]] = tuple(0.0001 * BUCKET_RATIO**i for i in range
 ERROR_RATE: Final = "errorRate"
 CLIENT_ERRORS: Final = "clientErrors"
 LATENCY: Final = "latency"
+PREDICTION_SHIFT: Final = "predictionShift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,7 @@ class EvidencePolicy:
     false_promote: float = 0.05
     error_rate: bool = True
     client_errors: bool = True
+    prediction_shift: PredictionShift = PredictionShift.HOLD
     bounds: tuple[float, ...] = LADDER
 
     @property
@@ -37,13 +41,18 @@ class EvidencePolicy:
             ERROR_RATE: self.error_rate,
             CLIENT_ERRORS: self.client_errors,
             LATENCY: self.max_latency_ratio is not None,
+            PREDICTION_SHIFT: self.prediction_shift is not PredictionShift.DISABLED,
         }
         return tuple(gate for gate, is_on in on.items() if is_on)
 
     @property
     def rollback_bound(self) -> float:
-        """ln 1/alpha of one gate: every gate has the same part of the whole rollout's."""
-        return -log(self.false_rollback / max(len(self.gates), 1))
+        """ln 1/alpha of one gate: every gate that rolls back has the same part of the whole rollout's.
+
+        A shift that only holds takes nothing from them, and has the same bound.
+        """
+        holding = self.prediction_shift is PredictionShift.HOLD
+        return -log(self.false_rollback / max(len(self.gates) - holding, 1))
 
     @property
     def promote_bound(self) -> float:
