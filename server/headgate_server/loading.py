@@ -27,6 +27,7 @@ from headgate_server.settings import Golden, Settings, Validation
 from headgate_server.signature import Column, Columns, Inputs, kinds
 from headgate_server.validation import Batch, InvalidInput, Validator
 
+EXTRAS: Final = ("xgboost",)
 MAX_EXAMPLE_BYTES: Final = 64 << 20
 MAX_MADE_UP: Final = 1 << 24
 
@@ -89,6 +90,11 @@ def _runtime(described: Description, config: Settings) -> Model:
 
                 with memory.bounded():
                     return onnx_runtime.load(described, config.threads or threads.quota())
+            case "xgboost":
+                from headgate_server.loaders import xgboost_native
+
+                with memory.bounded():
+                    return xgboost_native.load(described, config.threads or threads.quota())
             case _:
                 from headgate_server.loaders import skops_sklearn
 
@@ -100,8 +106,10 @@ def _runtime(described: Description, config: Settings) -> Model:
                         trust_types=config.trust_types,
                     )
     except ImportError as error:
-        # The runtime of the other flavor may be left out of an image.
-        raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"{described.flavor} needs {error.name}, not installed") from None
+        # A runtime may be left out of an image, and that of boosted trees is an extra.
+        extra = f": install headgate[{described.flavor}]" if described.flavor in EXTRAS else ""
+        message = f"{described.flavor} models need the package {error.name}, which this image does not have{extra}"
+        raise LoadError(Reason.UNSUPPORTED_FLAVOR, message) from None
 
 
 def _prove(described: Description, model: Model, validator: Validator, policy: Golden) -> str:

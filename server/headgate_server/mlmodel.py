@@ -16,7 +16,7 @@ from headgate_server.reasons import LoadError, Reason
 
 MLMODEL: Final = "MLmodel"
 MAX_BYTES: Final = 4 << 20
-SERVED_FLAVORS: Final = ("onnx", "sklearn")
+SERVED_FLAVORS: Final = ("onnx", "sklearn", "xgboost")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read(root: Path) -> Description:
     flavor = next((name for name in SERVED_FLAVORS if isinstance(flavors.get(name), dict)), None)
     if flavor is None:
         names = ", ".join(sorted(text(name) for name in flavors))
-        raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"flavors {names}; served are {' and '.join(SERVED_FLAVORS)}")
+        raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"flavors {names}; served are {', '.join(SERVED_FLAVORS)}")
     pyfunc = flavors.get("python_function")
     predict_fn = pyfunc.get("predict_fn", "predict") if isinstance(pyfunc, dict) else "predict"
     metadata = raw.get("metadata")

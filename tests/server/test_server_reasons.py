@@ -139,7 +139,7 @@ CASES: list[tuple[str, Reason, Callable[[Case], dict[str, Any]]]] = [
     (
         "another flavor",
         Reason.UNSUPPORTED_FLAVOR,
-        folder(with_text("MLmodel", model_dirs.mlmodel({"xgboost": {"data": "model.ubj"}}))),
+        folder(with_text("MLmodel", model_dirs.mlmodel({"pytorch": {"model_data": "data"}}))),
     ),
     (
         "another scikit-learn",
