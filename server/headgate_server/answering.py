@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headgate_server import about, bodies
 from headgate_server.counts import Counts
 from headgate_server.edge import BEGAN_KEY, ID_KEY
+from headgate_server.hot import Handler
 from headgate_server.predictor import Predictor
 from headgate_server.protocols.call import Facts
 from headgate_server.protocols.failures import RequestFailed
@@ -22,16 +21,12 @@ from headgate_server.state import State
 INLINE_BYTES: Final = 64 << 10
 
 
-def add(app: FastAPI, state: State, counts: Counts, predictor: Predictor) -> None:
-    """Route every path of the table."""
-    for endpoint in PREDICTING:
-        for path in endpoint.paths:
-            app.add_api_route(path, handler(endpoint, state, counts, predictor), methods=["POST"])
+def handlers(state: State, counts: Counts, predictor: Predictor) -> dict[str, Handler]:
+    """Every path of the table with what answers there."""
+    return {path: handler(e, state, counts, predictor) for e in PREDICTING for path in e.paths}
 
 
-def handler(
-    endpoint: Endpoint, state: State, counts: Counts, predictor: Predictor
-) -> Callable[[Request], Awaitable[Response]]:
+def handler(endpoint: Endpoint, state: State, counts: Counts, predictor: Predictor) -> Handler:
     async def handle(request: Request) -> Response:
         loaded = about.named(state, request)
         predictor.admit()

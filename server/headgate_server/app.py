@@ -13,6 +13,7 @@ from starlette.requests import Request
 from headgate_server import about, answering, operations, reloading
 from headgate_server.counts import Counts
 from headgate_server.edge import Edge
+from headgate_server.hot import HotPath
 from headgate_server.predictor import Predictor
 from headgate_server.protocols import failures
 from headgate_server.protocols.failures import RequestFailed
@@ -27,11 +28,13 @@ def prediction_app(
     """Everything; for the prediction port."""
     app = _bare()
     app.include_router(operations.routes(state, counts, predictor, open_connections))
-    answering.add(app, state, counts, predictor)
+    handlers = answering.handlers(state, counts, predictor)
+    for path, handler in handlers.items():
+        app.add_api_route(path, handler, methods=["POST"])  # for the refusal of other methods
     app.include_router(about.routes(state))
     app.include_router(reloading.routes(reloader, state))
     _shape_failures(app, counts)
-    return Edge(app, state, counts)
+    return Edge(HotPath(app, handlers, counts), state, counts)
 
 
 def operations_app(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> FastAPI:

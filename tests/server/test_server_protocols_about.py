@@ -126,7 +126,7 @@ def endpoints(routes):
 
 
 async def test_every_path_stands_in_the_document_and_none_beside(iris):
-    routed = set(endpoints(iris.app._app.routes))
+    routed = set(endpoints(iris.app._app._app.routes))
     paths = (await get(iris, "/openapi.json"))["paths"]
     written = {(path, method.upper()) for path, item in paths.items() for method in item if method != "parameters"}
     assert written == routed

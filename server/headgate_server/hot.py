@@ -1,0 +1,85 @@
+"""Predictions straight from ASGI: a framework's routing, middleware and exits cost more than a small model.
+
+Only what the table of predicting paths names is answered here, and only POST; everything else, wrong methods included,
+is FastAPI's. Both call the same handlers and shape failures alike.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from headgate_server.counts import Counts
+from headgate_server.protocols import failures
+from headgate_server.protocols.failures import RequestFailed
+from headgate_server.validation import InvalidInput
+
+Handler = Callable[[Request], Awaitable[Response]]
+# Paths are few; names that clients make up shall not fill the memory.
+MOST_KNOWN: Final = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    handler: Handler
+    params: Mapping[str, str]
+
+
+class HotPath:
+    """The handlers by path, in front of the framework."""
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler], counts: Counts) -> None:
+        self._app = app
+        self._patterns = [(_pattern(path), handler) for path, handler in handlers.items()]
+        self._counts = counts
+        self._known: dict[str, Found] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            found = self._known.get(scope["path"]) or self._search(scope["path"])
+        if found is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._answer(found, scope, receive, send)
+
+    async def _answer(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+        """The handler's answer, or its failure in the shape of the path; a mistake of ours goes on to the log."""
+        scope["path_params"] = found.params
+        try:
+            response = await found.handler(Request(scope, receive))
+        except Exception as error:
+            await self._failure(scope, error)(scope, receive, send)
+            if not isinstance(error, RequestFailed | InvalidInput):
+                raise
+        else:
+            await response(scope, receive, send)
+
+    def _search(self, path: str) -> Found | None:
+        for pattern, handler in self._patterns:
+            if match := pattern.fullmatch(path):
+                found = Found(handler, match.groupdict())
+                if len(self._known) < MOST_KNOWN:
+                    self._known[path] = found
+                return found
+        return None
+
+    def _failure(self, scope: Scope, error: Exception) -> Response:
+        if isinstance(error, RequestFailed):
+            failed = error
+        elif isinstance(error, InvalidInput):
+            failed = failures.invalid(error)
+        else:
+            failed = RequestFailed(500, "internal", "internal error")
+        self._counts.failed(failed.kind)
+        return failures.answer(scope["path"], failed)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """`{name}` stands for a part without a slash, as it does for FastAPI."""
+    parts = re.split(r"{(\w+)}", path)
+    return re.compile("".join(f"(?P<{part}>[^/]+)" if n % 2 else re.escape(part) for n, part in enumerate(parts)))
