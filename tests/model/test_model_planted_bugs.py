@@ -123,7 +123,7 @@ def two_rules_that_undo_each_other(patch: Patch) -> None:
         stable = status.stable
         if stable is None or status.previous is None:
             return status
-        return replace(status, stable=replace(stable, restarts=1 - stable.restarts))
+        return replace(status, stable=replace(stable, replicas=1 - stable.replicas))
 
     patch.setattr(advance, "RULES", (*advance.RULES, restless))
 
@@ -136,7 +136,7 @@ def decide_again_what_was_decided(patch: Patch) -> None:
         told = decide(view, status)
         if told.stable is None:
             return told
-        return replace(told, stable=replace(told.stable, restarts=told.stable.restarts + 1))
+        return replace(told, last_rollback_milliseconds=(told.last_rollback_milliseconds or 0) + 1)
 
     patch.setattr(advance, "summarise", restless)
 

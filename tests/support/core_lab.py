@@ -79,6 +79,7 @@ class Behaviour:
     digest_of_second: str | None = None
     golden: Golden = field(default_factory=GoldenPassed)
     restarts: int = 0
+    restarts_by_pod: tuple[int, ...] = ()  # of the first pods, where they differ
     crash_looping: bool = False
     trouble: Reason | None = None
     counters: Counters | None = IDLE
@@ -184,7 +185,7 @@ class Lab:
             revision=revision,
             address=PodAddress("127.1.1.1", 8080, 8081),
             ready=how.ready and how.says is None and number < how.ready_pods,
-            restarts=how.restarts,
+            restarts=dict(enumerate(how.restarts_by_pod)).get(number, how.restarts),
             crash_looping=how.crash_looping,
             trouble=how.trouble,
             message=str(how.trouble or ""),

@@ -41,6 +41,14 @@ class ModelStatus:
     digest: str | None = None  # of the resolved version's files, once pods have agreed on it
 
 
+@dataclass(frozen=True, slots=True)
+class PodRestarts:
+    """How often the server's container in a pod had been restarted at some moment. Pods that had not are not listed."""
+
+    pod: str
+    restarts: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stable:
     """The revision that has (or, in a switch, is getting) the public traffic."""
@@ -52,7 +60,7 @@ class Stable:
     digest: str | None = None
     replicas: int = 0
     ready_replicas: int = 0
-    restarts: int = 0  # container restarts at the switch: the guard's baseline
+    restarts_before: tuple[PodRestarts, ...] = ()  # the switch: what comes later counts for the guard
     unready_since: datetime | None = None
     guard: GuardState | None = None  # evidence against it since the switch, where a ceiling is given
     guard_at: datetime | None = None  # when that was written
@@ -78,7 +86,7 @@ class Candidate:
     weight: int | None = None  # per cent of the traffic that the step asks for
     step_started_at: datetime | None = None  # None while pods and endpoints are not yet what the step asks for
     step_requests: int = 0  # that the candidate had answered when the step began
-    restarts: int = 0  # container restarts when it first got traffic: what comes later counts against it
+    restarts_before: tuple[PodRestarts, ...] = ()  # it first got traffic: what comes later counts against it
     verdict: str | None = None
     evidence: Figures | None = None  # of the last checkpoint
     blocked_by: Reason | None = None

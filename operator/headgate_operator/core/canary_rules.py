@@ -11,6 +11,7 @@ from dataclasses import replace
 from headgate_operator.api.spec import Approval, OnFailure, OnInconclusive, Strategy
 from headgate_operator.api.status import By, Candidate, Phase, Scope, Status
 from headgate_operator.core.analysis import checkpoint_due, judged, requests_of, step_overdue
+from headgate_operator.core.baseline import baseline
 from headgate_operator.core.canary_gates import LEAVE_STEP, REACH_STEP, WIDEN
 from headgate_operator.core.evidence.judgement import Verdict as Says
 from headgate_operator.core.gates import held_by
@@ -60,7 +61,7 @@ def widen(view: View, status: Status) -> Status:
         return status
     if status.previous is not None:
         return make_way(view, status)
-    entered = replace(enter(view, status, candidate, 0), restarts=view.restarts(candidate.revision))
+    entered = replace(enter(view, status, candidate, 0), restarts_before=baseline(view, candidate.revision))
     return replace(status, candidate=entered, rollout=replace(rollout, phase=Phase.CANARY), evidence=None)
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from headgate_operator.api.durations import format_duration
 from headgate_operator.api.status import By, Candidate, Scope
+from headgate_operator.core.baseline import restarts_since
 from headgate_operator.core.observed import GoldenFailed, PodNotReady, PodReady
 from headgate_operator.core.quarantine import Verdict
 from headgate_operator.core.view import View
@@ -81,7 +82,7 @@ RESTARTS_UNDER_TRAFFIC = 2
 
 def restarts_under_traffic(view: View, candidate: Candidate) -> Verdict | None:
     """A crash erases the very counters that would tell of it."""
-    restarts = view.restarts(candidate.revision) - candidate.restarts
+    restarts = restarts_since(view, candidate.revision, candidate.restarts_before)
     if candidate.step is None or restarts < RESTARTS_UNDER_TRAFFIC:
         return None
     message = f"{restarts} container restarts of one pod since it got traffic"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate_operator.api.status import HistoryEntry, ModelStatus, Outcome, Stable, Status
+from headgate_operator.core.baseline import baseline
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.observed import Resolved
 from headgate_operator.core.quarantine import trim
@@ -47,7 +48,7 @@ def adopt(view: View, status: Status) -> Status:
         identity=revision.identity_hash,
         deployment=child_name(view.name, revision.hash),
         digest=view.children.digests.get(revision.hash),
-        restarts=view.restarts(revision.hash),
+        restarts_before=baseline(view, revision.hash),
     )
     entry = HistoryEntry(
         rollout=current_rollout(status) + 1,

@@ -23,6 +23,7 @@ from headgate_operator.api.status import (
     Status,
     StepStatus,
 )
+from headgate_operator.core.baseline import baseline
 from headgate_operator.core.command import current_rollout
 from headgate_operator.core.quarantine import Verdict, reject, returnable
 from headgate_operator.core.revision import Revision
@@ -226,7 +227,7 @@ def _as_stable(role: Candidate | Previous, view: View) -> Stable:
         identity=role.identity,
         deployment=role.deployment,
         digest=role.digest,
-        restarts=view.restarts(role.revision),
+        restarts_before=baseline(view, role.revision),
     )
 
 

@@ -13,6 +13,7 @@ from headgate_operator.api.model import ByVersion, brief
 from headgate_operator.api.spec import DEFAULT_PORT
 from headgate_operator.api.status import Status, TrafficStatus
 from headgate_operator.core.analysis import figures, judged
+from headgate_operator.core.baseline import still_there
 from headgate_operator.core.conditions import conditions_of
 from headgate_operator.core.evidence.engine import observed_share
 from headgate_operator.core.rollouts import policy_status
@@ -56,7 +57,10 @@ def _counted(view: View, status: Status) -> Status:
     stable, candidate = status.stable, status.candidate
     if stable is not None:
         stable = replace(
-            stable, replicas=len(view.pods(stable.revision)), ready_replicas=view.ready_pods(stable.revision)
+            stable,
+            replicas=len(view.pods(stable.revision)),
+            ready_replicas=view.ready_pods(stable.revision),
+            restarts_before=still_there(view, stable.revision, stable.restarts_before),
         )
     if candidate is not None:
         held, judgement = waits_for(view, status), judged(view, status)
@@ -64,6 +68,7 @@ def _counted(view: View, status: Status) -> Status:
             candidate,
             replicas=len(view.pods(candidate.revision)),
             ready_replicas=view.ready_pods(candidate.revision),
+            restarts_before=still_there(view, candidate.revision, candidate.restarts_before),
             waiting_for=held.message[:512] if held else None,
             verdict=judgement.verdict.capitalize() if judgement else None,
             evidence=figures(view, status),

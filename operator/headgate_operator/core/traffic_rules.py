@@ -21,6 +21,7 @@ from headgate_operator.api.status import (
     Status,
 )
 from headgate_operator.core.analysis import guard_policy, guarded
+from headgate_operator.core.baseline import restarts_since
 from headgate_operator.core.evidence.guard import alarm
 from headgate_operator.core.observed import Pod
 from headgate_operator.core.quarantine import Verdict, is_rejected, reject, returnable
@@ -85,7 +86,7 @@ def guard(view: View, status: Status) -> Status:
 
 
 def _alarm(view: View, stable: Stable) -> Verdict | None:
-    restarts = view.restarts(stable.revision) - stable.restarts
+    restarts = restarts_since(view, stable.revision, stable.restarts_before)
     if restarts >= GUARD_RESTARTS:
         message = f"{restarts} container restarts of one pod since the switch"
         return Verdict(scope=Scope.REVISION, by=By.GUARD, gate="Restarts", message=message)

@@ -73,10 +73,6 @@ class View:
     def ready_pods(self, revision: str) -> int:
         return sum(pod.ready for pod in self.pods(revision))
 
-    def restarts(self, revision: str) -> int:
-        """Of the pod that has most: a node that restarts takes one container of many pods down, and proves nothing."""
-        return max((pod.restarts for pod in self.pods(revision)), default=0)
-
     def complete(self, revision: str, wanted: int) -> bool:
         """So many pods exist and are Ready, by the Deployment's word and by the pods' own."""
         deployment, pods = self.deployment(revision), self.pods(revision)

@@ -113,6 +113,21 @@ def test_restarts_from_before_the_traffic_do_not_count() -> None:
     assert lab.selected == WIDE
 
 
+def test_restarts_of_one_pod_before_the_traffic_do_not_hide_those_of_another_under_it() -> None:
+    lab = serving(replicas=3, strategy=Strategy.CANARY, steps=(Step(weight=50),))
+    lab.want("2")
+    lab.behaves("2", restarts_by_pod=(2, 0, 0))
+    lab.settle()
+    assert lab.selected == WIDE
+    lab.behaves("2", restarts_by_pod=(2, 1, 1))
+    lab.settle()
+    assert lab.selected == WIDE, "one each: a node may have restarted"
+    lab.behaves("2", restarts_by_pod=(2, 2, 1))
+    lab.settle()
+    assert lab.selected == "1"
+    assert lab.quarantine == [("2", "Revision", "Load", "Restarts")]
+
+
 def test_a_new_version_in_the_middle_takes_the_place_of_the_candidate_and_the_way_back_stays() -> None:
     lab = canary()
     lab.want("3")

@@ -63,6 +63,18 @@ def test_restarts_from_before_the_switch_do_not_count() -> None:
     assert lab.stable == "2"
 
 
+def test_restarts_of_one_pod_before_the_switch_do_not_hide_those_of_another_after_it() -> None:
+    lab = serving()
+    lab.behaves("2", restarts_by_pod=(2, 0))
+    lab.want("2")
+    lab.settle()
+    assert lab.stable == "2"
+    lab.behaves("2", restarts_by_pod=(2, 2))
+    lab.settle()
+    assert (lab.stable, lab.selected) == ("1", "1")
+    assert lab.quarantine == [("2", "Revision", "Guard", "Restarts")]
+
+
 def test_no_ready_endpoint_for_ten_seconds_takes_the_traffic_back() -> None:
     lab = switched()
     lab.behaves("2", ready=False)
