@@ -264,7 +264,7 @@ class Lab:
             self.evidence, self._looked = None, None
             return
         policy = evidence_policy(self.spec.analysis)
-        if self._looked is None or self._looked[0] != rollout.id:
+        if self._looked is None or self._looked[0] != rollout.id or self.now < self._looked[2]:
             self._looked = (rollout.id, self.now, self.now)
             self.evidence = self.status.evidence or begin(policy)
             return

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headgate_operator.api.status import Status
-from headgate_operator.core import canary_rules, candidate_rules, command_rules, memory_rules, traffic_rules, webhooks
+from headgate_operator.core import (
+    canary_rules,
+    candidate_rules,
+    clock_rules,
+    command_rules,
+    memory_rules,
+    traffic_rules,
+    webhooks,
+)
 from headgate_operator.core.ledger import recorded
 from headgate_operator.core.summary import summarise
 from headgate_operator.core.view import View
@@ -18,6 +26,7 @@ from headgate_operator.core.view import View
 Rule = Callable[[View, Status], Status]
 
 RULES: tuple[Rule, ...] = (
+    clock_rules.come_back_from_the_future,
     memory_rules.remember_model,
     memory_rules.adopt,
     canary_rules.forget_approvals,
