@@ -2,13 +2,15 @@
 
 A pass either writes the status and stops, or carries out what the written status says; never both. So a crash at any
 point leaves a status that the next process goes on from. Nothing durable is kept here: `_refused` only spares the API
-server's last words from being forgotten between two passes, and `_watching` knows what this process did not see.
+server's last words from being forgotten between two passes, `_watching` knows what this process did not see, and
+`_counted` when it last wrote nothing but counts.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from headgate_operator import contract, observe
 from headgate_operator.api.codec import from_json, to_json
@@ -27,6 +29,7 @@ from headgate_operator.core.evidence.custom import Finding
 from headgate_operator.core.ledger import decided_between
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
+from headgate_operator.core.settling import only_told
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
 from headgate_operator.core.waiting import promotion_is_next
@@ -98,6 +101,7 @@ class Reconciler:
         self._refused: dict[Key, Refusal] = {}
         self._told: dict[Key, Event] = {}
         self._watching = Watching()
+        self._counted: dict[Key, datetime] = {}
 
     async def reconcile(self, key: Key) -> Result:
         try:
@@ -118,6 +122,7 @@ class Reconciler:
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._refused.pop(key, None)
             self._told.pop(key, None)
+            self._counted.pop(key, None)
             self._watching.forget(key)
             self._goldens.forget(key)
             self._evidence.forget(key)
@@ -135,6 +140,8 @@ class Reconciler:
             return await self._tell_blind(key, obj, status, str(error))
         decided = advance(view, status)
         if to_json(decided) != (obj.get("status") or {}):
+            if only_told(status, decided):
+                self._counted[key] = view.now
             return await self._save(key, obj, status, decided)
         return await self._act(key, view, decided, world)
 
@@ -167,6 +174,7 @@ class Reconciler:
             now=now,
             watching_since=self._watching.since(key, now),
             command=parse_command(metadata.get("annotations", {}).get(contract.ANNOTATION_COMMAND)),
+            told_at=self._counted.get(key),
             refused=self._refused.get(key) or world.refused,
             evidence=gathered.evidence,
             guard=gathered.guard,

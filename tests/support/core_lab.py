@@ -47,6 +47,7 @@ from headgate_operator.core.observed import (
 )
 from headgate_operator.core.plan import Apply, Write, plan
 from headgate_operator.core.replies import Reply
+from headgate_operator.core.settling import only_told
 from headgate_operator.core.stored import read_revision
 from headgate_operator.core.transitions import events_between
 from headgate_operator.core.view import View
@@ -113,6 +114,8 @@ class Lab:
         self.events: list[Event] = []
         self.writes: list[Write] = []
         self.endpoints_follow = True
+        self.holds_back = False  # what is only told, as the shell does; most tests look at what would be told
+        self.told_at: datetime | None = None
         self.requests = 0.0  # a second, of all clients together
         self.evidence: EvidenceState | None = None
         self._looked: tuple[int, datetime, datetime] | None = None  # rollout, first and last look at the traffic
@@ -244,6 +247,7 @@ class Lab:
             now=self.now,
             watching_since=self.watching.since(KEY, self.now),
             command=self.command,
+            told_at=self.told_at,
             refused=self.refused,
             evidence=self.evidence,
         )
@@ -309,6 +313,8 @@ class Lab:
         view = self.view()
         decided = advance(view, self.status)
         if decided != self.status:
+            if self.holds_back and only_told(self.status, decided):
+                self.told_at = self.now
             self.events += events_between(self.status, decided)
             self.status = from_json(Status, json.loads(json.dumps(to_json(decided))))
             assert self.status == decided, "the status does not survive being written and read"

@@ -20,6 +20,7 @@ from headgate_operator.core import (
     webhooks,
 )
 from headgate_operator.core.ledger import recorded
+from headgate_operator.core.settling import settled
 from headgate_operator.core.summary import summarise
 from headgate_operator.core.view import View
 
@@ -70,7 +71,8 @@ def advance(view: View, status: Status) -> Status:
     for _ in range(ROUNDS):
         following = _first_change(view, decided)
         if following is None:
-            return summarise(view, canary_rules.with_evidence(view, status, decided))
+            told = summarise(view, canary_rules.with_evidence(view, status, decided))
+            return settled(view, status, told)
         decided = recorded(view, decided, following)
     raise UndecidedError(f"{view.namespace}/{view.name}: no decision after {ROUNDS} rounds")
 

@@ -167,9 +167,15 @@ def with_evidence(view: View, before: Status, decided: Status) -> Status:
     """A decision is written together with the evidence it rests on."""
     if view.evidence is None or not shares_traffic(decided):
         return decided
-    if (before.candidate, before.rollout) == (decided.candidate, decided.rollout):
+    if (_on_its_way(before), before.rollout) == (_on_its_way(decided), decided.rollout):
         return decided
     return replace(decided, evidence=view.evidence)
+
+
+def _on_its_way(status: Status) -> Candidate | None:
+    """Whether all its pods are there at this moment decides nothing."""
+    one = status.candidate
+    return replace(one, incomplete_since=None, deadline_from=one.started_at, watched_seconds=0) if one else None
 
 
 def _in_traffic(status: Status) -> Candidate | None:

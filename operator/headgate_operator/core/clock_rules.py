@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headgate_operator.api.status import Candidate, Pause, Previous, Rollout, Stable, Status, WebhookStatus
 from headgate_operator.core.view import View
@@ -44,7 +44,9 @@ def _at_present(dated: Dated | None, now: datetime) -> Dated | None:
     if dated is None:
         return None
     values = ((field.name, getattr(dated, field.name)) for field in fields(dated) if field.name not in _TO_COME)
-    wrong = {name: now for name, value in values if isinstance(value, datetime) and _is_future(value, now)}
+    wrong: dict[str, Any] = {
+        name: now for name, value in values if isinstance(value, datetime) and _is_future(value, now)
+    }
     return replace(dated, **wrong) if wrong else dated
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate_operator import contract
-from headgate_operator.api.spec import DEFAULT_MAX_UNAVAILABLE, DEFAULT_PORT, ServiceType
-from headgate_operator.api.status import Candidate, Outcome, Phase, Previous, Stable, Status
+from headgate_operator.api.spec import DEFAULT_MAX_UNAVAILABLE, DEFAULT_PORT, Capacity, ServiceType, Strategy
+from headgate_operator.api.status import By, Candidate, Outcome, Phase, Previous, Rollout, Stable, Status
 from headgate_operator.core.revision import Revision
 from headgate_operator.core.rollouts import child_name
 from headgate_operator.core.sizes import shares_traffic, sizes
@@ -21,6 +21,7 @@ from headgate_operator.core.template import labels_of
 from headgate_operator.core.traffic_rules import BACKSTOP
 from headgate_operator.core.view import View
 from headgate_operator.core.wanted import wished_revisions
+from headgate_operator.core.weights import least_stable
 
 Obj = dict[str, Any]
 
@@ -154,7 +155,7 @@ def _may_be_wide(view: View, status: Status) -> bool:
 
 def _still_wide(view: View, status: Status, target: str) -> bool:
     """The traffic of a canary goes to one side, and that side cannot take it yet: nobody answers there, or (where there
-    is nothing against the other) not all of its pods are back."""
+    is nothing against the other) not enough of its pods are back."""
     rollout = status.rollout
     if rollout is None or rollout.phase is Phase.VERIFYING or not view.wide or view.spec.replicas == 0:
         return False
@@ -165,7 +166,19 @@ def _still_wide(view: View, status: Status, target: str) -> bool:
     if view.ready_pods(target) == 0:
         return True
     in_time = rollout.decided_at is not None and view.now - rollout.decided_at < BACKSTOP
-    return rollout.outcome in _IN_NO_HURRY and in_time and view.ready_pods(target) < view.spec.replicas
+    return in_time and view.ready_pods(target) < _waited_for(view, status, rollout)
+
+
+def _waited_for(view: View, status: Status, rollout: Rollout) -> int:
+    """Ready pods without which the traffic is not moved. A version that fails is left at once, for however few; one
+    that is only wanted no more, for all of them. A person who takes a rolling rollout back may be in a hurry, and all
+    the load on the one pod that is left of ten may be worse than what they saw: for half of them."""
+    if rollout.outcome in _IN_NO_HURRY:
+        return view.spec.replicas
+    by_a_person = any(entry.revision == rollout.to_revision and entry.by in _PERSONS for entry in status.rejected)
+    if rollout.outcome is Outcome.ROLLED_BACK and rollout.strategy == Strategy.ROLLING and by_a_person:
+        return least_stable(Capacity.ECONOMICAL, view.spec.replicas)
+    return 0
 
 
 def disruption_budget(view: View, status: Status) -> list[Obj]:
@@ -199,6 +212,7 @@ def disruption_budget(view: View, status: Status) -> list[Obj]:
     ]
 
 
+_PERSONS = {By.ABORT, By.UNDO}
 _IN_NO_HURRY = {Outcome.CANCELLED, Outcome.SUPERSEDED}
 _WITHOUT_TRAFFIC = {Outcome.FIRST_ROLLOUT_FAILED, Outcome.CANCELLED, Outcome.SUPERSEDED}
 

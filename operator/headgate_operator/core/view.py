@@ -41,6 +41,7 @@ class View:
     now: datetime
     watching_since: datetime  # this process has looked at the key since then without a break
     command: Command | Malformed | None = None
+    told_at: datetime | None = None  # when this process last wrote a status that only counted otherwise
     refused: Refusal | None = None
     example_trouble: Unresolved | None = None  # the input example could not be read from the registry
     replies: Mapping[tuple[str, int], Reply] = field(default_factory=dict)  # of webhooks, by question and attempt

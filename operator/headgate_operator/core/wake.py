@@ -8,6 +8,7 @@ from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core import webhooks
 from headgate_operator.core.analysis import least_duration
 from headgate_operator.core.failures import deadline_runs
+from headgate_operator.core.settling import TOLD_EVERY
 from headgate_operator.core.sizes import in_steps
 from headgate_operator.core.traffic_rules import BACKSTOP, GUARD_UNREADY
 from headgate_operator.core.view import View
@@ -26,6 +27,8 @@ def next_wake(view: View, status: Status, resync: float) -> float:
     waits = [resync, *_polls(view, status)]
     waits += [(moment - view.now).total_seconds() for moment in webhooks.moments(view, status)]
     waits += [max(0.0, (moment - view.now).total_seconds()) for moment in _moments(view, status)]
+    if view.told_at is not None and view.now < view.told_at + TOLD_EVERY:  # what was held back is told then
+        waits.append((view.told_at + TOLD_EVERY - view.now).total_seconds())
     return min(waits)
 
 

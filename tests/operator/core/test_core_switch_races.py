@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from canary_lab import canary
 from core_lab import WIDE, Lab, serving
-from headgate_operator.api.spec import Step, Strategy
+from headgate_operator.api.spec import Capacity, Step, Strategy
 
 
 def decided(**rollout: object) -> Lab:
@@ -85,6 +88,55 @@ def test_a_rolling_update_that_is_called_off_grows_the_old_version_before_it_get
     lab.behaviours.clear()
     lab.settle()
     assert (lab.selected, lab.deployed()) == ("1", {"1": 3})
+
+
+def rolled_out_to(deployed: dict[str, int], *, replicas: int) -> Lab:
+    lab = serving(replicas=replicas, strategy=Strategy.ROLLING)
+    lab.want("2")
+    while lab.deployed() != deployed:
+        assert lab.step()
+    lab.behaves("1", ready_pods=deployed["1"])  # those that come back take their time
+    return lab
+
+
+@pytest.mark.parametrize("verb", ["abort", "undo"])
+def test_a_person_who_takes_back_a_rolling_update_does_not_send_all_the_load_to_the_last_old_pod(verb: str) -> None:
+    lab = rolled_out_to({"1": 1, "2": 5}, replicas=6)
+    lab.order(verb)
+    lab.settle()
+    assert lab.status.candidate is None, "decided at once"
+    assert (lab.selected, lab.deployed()["1"]) == (WIDE, 6)
+    lab.behaves("1", ready_pods=2)
+    lab.settle()
+    assert lab.selected == WIDE
+    lab.behaves("1", ready_pods=3)
+    lab.settle()
+    assert (lab.selected, lab.deployed()) == ("1", {"1": 6})
+
+
+def test_a_person_who_takes_back_a_rolling_update_does_not_wait_for_ever() -> None:
+    lab = rolled_out_to({"1": 1, "2": 5}, replicas=6)
+    lab.order("abort")
+    lab.wait(61)
+    assert lab.selected == "1"
+
+
+def test_a_version_that_fails_in_a_rolling_update_is_left_at_once() -> None:
+    lab = rolled_out_to({"1": 1, "2": 5}, replicas=6)
+    lab.behaves("2", restarts=2)
+    lab.settle()
+    assert (lab.selected, lab.deployed()) == ("1", {"1": 6})
+
+
+def test_an_economical_canary_is_aborted_at_once_to_half_of_the_pods_at_least() -> None:
+    lab = canary(replicas=6, capacity=Capacity.ECONOMICAL)
+    lab.order("promote")
+    lab.settle()
+    assert lab.deployed() == {"1": 3, "2": 3}
+    lab.behaves("1", ready_pods=3)
+    lab.order("abort")
+    lab.settle()
+    assert (lab.selected, lab.deployed()) == ("1", {"1": 6})
 
 
 def test_a_promoted_version_that_loses_all_its_pods_before_the_write_does_not_get_the_traffic() -> None:

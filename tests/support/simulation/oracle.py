@@ -43,6 +43,8 @@ class Oracle:
         self._passes: deque[float] = deque()
         self._destroyed: dict[str, str] = {}  # by process: what its present pass has destroyed
         self._promise = self._replicas = 0
+        self._least = 0  # of the promise, while the traffic goes back to a stable version that a rollout had shrunk
+        self._returning = False
         self._hurt_until = 0.0
         self._rejected: set[str] = set()
         self._stable = ""
@@ -131,22 +133,27 @@ class Oracle:
             self.retried = False
         self._rejected = rejected
         self._stable = stable["revision"] if stable else ""
-        self._shared = self._stable if new.get("rollout", {}).get("phase") == "Canary" else "nobody's"
+        rollout = new.get("rollout", {})
+        self._shared = self._stable if rollout.get("phase") == "Canary" else "nobody's"
+        if rollout.get("outcome") in {"RolledBack", "Reverted"}:
+            self._returning = True
 
     def status_lost(self) -> None:
         self._rejected = set()
         self.accident()
 
     def _of_promise(self, spec: Obj) -> None:
-        """Economical goes back to a stable version of half the size, Rolling to what is left of it: it grows then."""
+        """Economical goes back to a stable version of half the size, Rolling to what is left of it: it grows then. At
+        all other times both keep to the whole number."""
         replicas = spec.get("replicas", 1)
         if replicas > self._replicas:
             self.established = False
         self._replicas = replicas
         rollout = spec.get("rollout", {})
-        self._promise = (replicas + 1) // 2 if rollout.get("capacity") == "Economical" else replicas
+        self._promise = replicas
+        self._least = (replicas + 1) // 2 if rollout.get("capacity") == "Economical" else replicas
         if rollout.get("strategy") == "Rolling":
-            self._promise = min(replicas, 1)
+            self._least = min(replicas, 1)
 
     def _of_selector(self, service: Obj | None) -> None:
         if service is None or self.edited:
@@ -179,16 +186,17 @@ class Oracle:
         right = service["spec"]["selector"].get("headgate.dev/revision", self._shared) == self._stable
         whole = ready >= self._promise and answering == len(listed) >= self._promise
         if whole and right and self._now() >= self._hurt_until:
-            self.established = True
+            self.established, self._returning = True, False
         if not self.established:
             return
+        promised = self._least if self._returning else self._promise
         if answering < len(listed):
             dead = [name for name in listed if not self._cluster.answers(name)]
             self._lost(f"{what}: requests go to {', '.join(dead)}, and nobody answers there")
-        elif answering < self._promise:
-            self._lost(f"{what}: {answering} endpoints answer, {self._promise} are promised")
-        elif ready < self._promise:
-            self._lost(f"{what}: the Service selects {ready} ready pods, {self._promise} are promised")
+        elif answering < promised:
+            self._lost(f"{what}: {answering} endpoints answer, {promised} are promised")
+        elif ready < promised:
+            self._lost(f"{what}: the Service selects {ready} ready pods, {promised} are promised")
 
     def _lost(self, rule: str) -> None:
         self.broken(rule)
