@@ -59,7 +59,13 @@ def deployment(obj: Json) -> Deployment:
         ready=status.get("readyReplicas", 0),
         current=status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0),
         refusal=failures[0] if failures else "",
+        image=_server_image(obj),
     )
+
+
+def _server_image(deployment: Json) -> str:
+    containers = deployment["spec"].get("template", {}).get("spec", {}).get("containers", [])
+    return next((str(one.get("image", "")) for one in containers if one.get("name") == "server"), "")
 
 
 def service(obj: Json) -> Service:

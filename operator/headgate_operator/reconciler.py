@@ -27,6 +27,7 @@ from headgate_operator.core.conditions import blind, invalid_spec
 from headgate_operator.core.event import Event
 from headgate_operator.core.evidence.custom import Finding
 from headgate_operator.core.ledger import decided_between
+from headgate_operator.core.lost import with_lost_revisions
 from headgate_operator.core.observed import Refusal
 from headgate_operator.core.plan import Apply, Purpose, Write, plan
 from headgate_operator.core.settling import only_told
@@ -181,6 +182,7 @@ class Reconciler:
             metrics=self._custom_metrics(key, spec, status),
             source_trouble=self._monitoring.trouble(key) if spec.analysis.source is Source.PROMETHEUS else "",
         )
+        view = with_lost_revisions(view, status)
         view = await observe.ask_for_golden(key, view, status, request, self._registry, self._goldens)
         return self._webhooks.answered(key, view, status, promotion_is_next=promotion_is_next(view, status)), world
 

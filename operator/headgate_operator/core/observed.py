@@ -189,6 +189,7 @@ class Deployment:
     ready: int
     current: bool  # its status speaks of its present generation
     refusal: str = ""  # ReplicaFailure's message: quota, admission
+    image: str = ""  # of the server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
