@@ -2,8 +2,8 @@
 
 A pass either writes the status and stops, or carries out what the written status says; never both. So a crash at any
 point leaves a status that the next process goes on from. Nothing durable is kept here: `_refused` only spares the API
-server's last words from being forgotten between two passes, `_watching` knows what this process did not see, and
-`_counted` when it last wrote nothing but counts.
+server's last words from being forgotten between two passes, `_watching` knows what this process did not see,
+`_counted` when it last wrote nothing but counts, and `_unsure` what may have been written without an answer.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class Reconciler:
         self._told: dict[Key, Event] = {}
         self._watching = Watching()
         self._counted: dict[Key, datetime] = {}
+        self._unsure: dict[Key, tuple[Status, Status]] = {}
 
     async def reconcile(self, key: Key) -> Result:
         try:
@@ -124,6 +125,7 @@ class Reconciler:
             self._refused.pop(key, None)
             self._told.pop(key, None)
             self._counted.pop(key, None)
+            self._unsure.pop(key, None)
             self._watching.forget(key)
             self._goldens.forget(key)
             self._evidence.forget(key)
@@ -131,6 +133,9 @@ class Reconciler:
             self._interests.forget(key)  # the children go by their owner references
             return Result()
         status = from_json(Status, obj.get("status") or {})
+        old, written = self._unsure.pop(key, (status, status))
+        if status == written != old:  # it was written, and only the answer was lost
+            await self._announce(key, obj, old, written)
         try:
             spec = parse_spec(obj)
         except SpecError as error:
@@ -203,12 +208,20 @@ class Reconciler:
         except RefusedError as error:
             await self._tell(key, obj, Event(str(Reason.REFUSED_BY_API_SERVER), f"its status: {error}", warning=True))
             raise
+        except UnavailableError:
+            self._unsure[key] = (old, decided)
+            raise
         lost = _differing(wanted, written.get("status") or {})
         if lost:  # nothing may be acted on, and the next pass would decide the same again: at once, for ever
             why = f"{NOT_KEPT}: {', '.join(lost)}"
             await self._tell(key, obj, Event("StatusNotKept", why, warning=True))
             return Result(backoff=True, changed=True, reason=why)
         self._told.pop(key, None)
+        await self._announce(key, obj, old, decided)
+        return Result(requeue_after=0.0, changed=True, reason="decided")
+
+    async def _announce(self, key: Key, obj: Obj, old: Status, decided: Status) -> None:
+        """Once, when it is written: Events and lines of the log."""
         events = events_between(old, decided)
         for event in events:
             log.info(event.message, extra={"key": str(key), "reason": event.reason})
@@ -216,7 +229,6 @@ class Reconciler:
             log.info("decision", extra={"key": str(key), "rollout": rollout, **to_json(decision)})
         if events:
             await self._events.emit(obj, events)
-        return Result(requeue_after=0.0, changed=True, reason="decided")
 
     async def _tell(self, key: Key, obj: Obj, event: Event) -> None:
         """Trouble that status cannot hold: an Event, once for as long as it is the same."""

@@ -68,3 +68,19 @@ async def test_failing_calls_delay_but_never_change_the_end(way: str) -> None:
             assert world.outcomes() == ["Promoted", "RolledBack", "Promoted"], f"beginning at {first}"
             failed += failing.failed
     assert failed > STRIDE
+
+
+async def test_a_decision_whose_answer_is_lost_is_announced_all_the_same_and_once() -> None:
+    async with operated() as world:
+        lost: list[Call] = []
+
+        def after(call: Call, _reply: Reply) -> None:
+            if call.writes and call.path.endswith("/status") and not lost:
+                lost.append(call)
+                raise TransportError("the answer was lost")
+
+        world.transport.after = after
+        world.create()
+        await world.established("1")
+        assert lost
+        assert world.events.reasons.count("RolloutStarted") == 1
