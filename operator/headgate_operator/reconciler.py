@@ -146,9 +146,10 @@ class Reconciler:
             return await self._tell_blind(key, obj, status, str(error))
         decided = advance(view, status)
         if to_json(decided) != (obj.get("status") or {}):
-            if only_told(status, decided):
+            result = await self._save(key, obj, status, decided)
+            if only_told(status, decided) and not result.backoff:
                 self._counted[key] = view.now
-            return await self._save(key, obj, status, decided)
+            return result
         return await self._act(key, view, decided, world)
 
     async def _look(self, key: Key, obj: Obj, spec: Spec, status: Status) -> tuple[View, observe.World]:
