@@ -20,8 +20,6 @@ PREDICTION_STEPS_PER_DOUBLING: Final = 16
 PREDICTION_LEAST_EXPONENT: Final = -16
 PREDICTION_LAST_STEP: Final = 768
 
-PATH_GROUPS: Final = ("predict", "invocations", "v2_infer", "other")
-
 LIVE_PATH: Final = "/livez"
 READY_PATH: Final = "/readyz"
 METRICS_PATH: Final = "/metrics"

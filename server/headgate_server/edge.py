@@ -18,6 +18,7 @@ from headgate_server.connections import SCOPE_KEY
 from headgate_server.contract import OPERATIONS_PATHS, REQUEST_ID_HEADER, VERSION_HEADER
 from headgate_server.counts import Counts
 from headgate_server.protocols.failures import RequestFailed, answer
+from headgate_server.protocols.table import group_of
 from headgate_server.state import State
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
@@ -66,7 +67,7 @@ class Edge:
         finally:
             if not operations:
                 self._state.ended()
-                self._counts.answered(_group(scope["path"]), status or 499, time.perf_counter() - began)
+                self._counts.answered(group_of(scope["path"]), status or 499, time.perf_counter() - began)
 
     def _headers(self, scope: Scope, version: str) -> list[tuple[bytes, bytes]]:
         headers = [(REQUEST_ID_HEADER.encode(), scope[ID_KEY].encode())]
@@ -83,13 +84,3 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value.decode("ascii"))
     return uuid.uuid4().hex
-
-
-def _group(path: str) -> str:
-    if path == "/predict":
-        return "predict"
-    if path == "/invocations":
-        return "invocations"
-    if path.startswith("/v2/models/") and path.endswith("/infer"):
-        return "v2_infer"
-    return "other"

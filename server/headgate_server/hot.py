@@ -4,7 +4,6 @@ Only what the table of predicting paths names is answered here, and only POST; e
 is FastAPI's. Both call the same handlers and shape failures alike.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headgate_server.counts import Counts
 from headgate_server.protocols import failures
 from headgate_server.protocols.failures import RequestFailed
+from headgate_server.protocols.table import pattern
 from headgate_server.validation import InvalidInput
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -34,7 +34,7 @@ class HotPath:
 
     def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler], counts: Counts) -> None:
         self._app = app
-        self._patterns = [(_pattern(path), handler) for path, handler in handlers.items()]
+        self._patterns = [(pattern(path), handler) for path, handler in handlers.items()]
         self._counts = counts
         self._known: dict[str, Found] = {}
 
@@ -60,8 +60,8 @@ class HotPath:
             await response(scope, receive, send)
 
     def _search(self, path: str) -> Found | None:
-        for pattern, handler in self._patterns:
-            if match := pattern.fullmatch(path):
+        for known, handler in self._patterns:
+            if match := known.fullmatch(path):
                 found = Found(handler, match.groupdict())
                 if len(self._known) < MOST_KNOWN:
                     self._known[path] = found
@@ -77,9 +77,3 @@ class HotPath:
             failed = RequestFailed(500, "internal", "internal error")
         self._counts.failed(failed.kind)
         return failures.answer(scope["path"], failed)
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    """`{name}` stands for a part without a slash, as it does for FastAPI."""
-    parts = re.split(r"{(\w+)}", path)
-    return re.compile("".join(f"(?P<{part}>[^/]+)" if n % 2 else re.escape(part) for n, part in enumerate(parts)))

@@ -38,6 +38,10 @@ def ask_each_path(server):
     server.post("/predict", BODY)
     server.post("/invocations", {"inputs": [BODY["features"]]})
     server.post("/v2/models/iris/infer", infer)
+    server.post("/v1/models/iris:predict", {"instances": [BODY["features"]]})
+    server.post("/api/predict/batch", {"instances": [BODY["features"]]})
+    server.get("/health")
+    server.get("/v1/models/iris")
     server.post("/predict", {"features": ["a"]})
     server.post("/predict", b"{")
     server.get("/nope")
@@ -59,10 +63,12 @@ def test_counters_are_the_contracts(server):
     assert body["uptime_seconds"] > before["uptime_seconds"] > 0
     counted = {(path, code): count for path, code, count, _ in body["requests"]}
     assert counted == {
-        ("predict", 200): 2,
+        ("predict", 200): 3,
         ("predict", 400): 2,
         ("invocations", 200): 1,
+        ("v1_predict", 200): 1,
         ("v2_infer", 200): 1,
+        ("other", 200): 2,
         ("other", 404): 1,
     }
     assert all(len(buckets) == 58 and sum(buckets) == count for _, _, count, buckets in body["requests"])
@@ -102,7 +108,7 @@ def test_metrics_tell_the_same_numbers_under_the_contracts_names(server):
     who = {"model": "iris", "version": "3", "revision": "0123456789"}
     found = samples(server)
     total = {(s.labels["path"], s.labels["code"]): s.value for s in found if s.name == "headgate_requests_total"}
-    assert total[("predict", "200")] == 2
+    assert total[("predict", "200")] == 3
     assert total[("other", "404")] == 1
     [edges] = [
         [s for s in found if s.name == "headgate_request_duration_seconds_bucket" and s.labels["path"] == "v2_infer"]
