@@ -179,7 +179,7 @@ nothing_is_left() {
   if ip -4 route show | grep -qF "$HOST_IF"; then left+=("routes by $HOST_IF"); fi
   for h in /sys/fs/cgroup /sys/fs/cgroup/*/; do [ ! -d "$h/$CGROUP" ] || left+=("the control group $h/$CGROUP"); done
   for f in /proc/[0-9]*/cmdline; do
-    if { tr '\0' ' ' <"$f"; } 2>/dev/null | grep -qE "^[^ ]*(kube[a-z-]*|etcd|coredns|containerd[a-z0-9-]*) .*$TESTBED_STATE/"; then
+    if { tr '\0' ' ' <"$f"; } 2>/dev/null | grep -qE "^[^ ]*(kube[a-z-]*|etcd|coredns|containerd[a-z0-9-]*|nsenter|unshare) .*$TESTBED_STATE/"; then
       left+=("process $(basename "$(dirname "$f")")")
     fi
   done

@@ -111,9 +111,16 @@ cgroup_remove() {
 # Ends every process of the node by ending its process 1, then takes away what is left
 # outside of it.
 node_stop() {
-  local pid
+  local pid f
   if pid=$(pid_of node); then
     kill -9 "$pid"
+    # An nsenter stops together with the process it started; stopped, it never takes the dead one away, and the
+    # namespace with all that is in it stays.
+    for f in /proc/[0-9]*; do
+      if { tr '\0' ' ' <"$f/cmdline"; } 2>/dev/null | grep -q "^nsenter -t $pid "; then
+        kill -9 "${f#/proc/}" 2>/dev/null || true
+      fi
+    done
     for _ in $(seq 200); do
       [ -d "/proc/$pid" ] || break
       sleep 0.05
