@@ -43,12 +43,12 @@ class EProcess:
         es = [0.0] * len(self.rule.grid) if log_es is None else [min(value, cap) for value in log_es]
         weight = self._weight(checks)
         if not self.logs:
-            logs = tuple(log(weight) + e for e in es)
+            logs = tuple([log(weight) + e for e in es])
         elif weight:
             added = log(weight)
-            logs = tuple(log_add(old, added) + e for old, e in zip(self.logs, es, strict=True))
+            logs = tuple([log_add(old, added) + e for old, e in zip(self.logs, es, strict=True)])
         else:
-            logs = tuple(old + e for old, e in zip(self.logs, es, strict=True))
+            logs = tuple([old + e for old, e in zip(self.logs, es, strict=True)])
         return type(self)(self.rule, checks, logs)
 
     def _weight(self, check: int) -> float:

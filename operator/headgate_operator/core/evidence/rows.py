@@ -20,23 +20,18 @@ class Row:
     at: float
     candidate: tuple[float, float, float]  # requests, errors, client errors
     stable: tuple[float, float, float]
+    text: str  # as the state keeps it; made once, for a row is written with six states
 
     @classmethod
     def of(cls, at: float, candidate: Arm, stable: Arm) -> Self:
-        return cls(
-            at,
-            (candidate.requests, candidate.errors, candidate.client_errors),
-            (stable.requests, stable.errors, stable.client_errors),
-        )
-
-    @property
-    def text(self) -> str:
-        return packed((self.at, *self.candidate, *self.stable))
+        ours = (candidate.requests, candidate.errors, candidate.client_errors)
+        theirs = (stable.requests, stable.errors, stable.client_errors)
+        return cls(at, ours, theirs, packed((at, *ours, *theirs)))
 
     @classmethod
     def read(cls, text: str) -> Self:
         at, n_c, k_c, m_c, n_s, k_s, m_s = unpacked(text, 7, least=0)
-        return cls(at, (n_c, k_c, m_c), (n_s, k_s, m_s))
+        return cls(at, (n_c, k_c, m_c), (n_s, k_s, m_s), text)
 
 
 def recent(rows: Sequence[Row]) -> tuple[Row, ...]:
