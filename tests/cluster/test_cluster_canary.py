@@ -1,6 +1,7 @@
 """A new version gets a growing share of the traffic, on evidence of the pods' own counters; clients lose nothing."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from cluster_strikes import Release, Steps, candidate, kill_processes, promoted,
 from cluster_subject import Obj, Subject
 from cluster_trial import Trial
 
-CANARY = {
+CANARY: dict[str, Any] = {
     "replicas": 3,
     "rollout": {"strategy": "Canary", "steps": [{"weight": 30}, {"weight": 50}], "keepWarm": "1s"},
     # Steps of seconds, which a margin this wide makes possible at so few requests.
@@ -20,6 +21,7 @@ CANARY = {
         "minDuration": "6s",
         "minRequests": 20,
         "falseRollback": "0.001",
+        "predictionShift": "Disabled",  # each version's classes are its own: an answer tells who gave it
     },
 }
 WITHIN = 400.0
@@ -100,3 +102,20 @@ def test_without_traffic_a_canary_waits_and_says_why(iris: Subject, trial: Trial
     assert iris.status["traffic"]["achievable"] == "25"
     iris.headgate("promote", "--full")
     iris.serves(new)
+
+
+def test_a_version_that_predicts_otherwise_waits_for_a_person(iris: Subject, trial: Trial) -> None:
+    analysis = CANARY["analysis"] | {"predictionShift": "Hold", "minDuration": "20s"}
+    iris.goes_live("1", **(CANARY | {"analysis": analysis}))
+    new = iris.release("2", alias=False)
+    with trial.loaded():
+        iris.move_alias(new)
+        differ = f"predictions of version {new} differ from those of version 1: "
+        iris.until(lambda: differ in iris.condition("Progressing")[2], "it says what is otherwise", within=WITHIN)
+        assert iris.condition("Ready")[:2] == ("True", "RollingOut")
+        assert iris.outcomes() == ["Promoted"]
+        with trial.transition("1", new):
+            iris.headgate("promote", "--full")
+            iris.serves(new, within=WITHIN)
+        trial.answered_by(new, pooled=True)
+    assert iris.outcomes() == ["Promoted", "Promoted"]
