@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import model_dirs
 from headgate_server import mlmodel
-from headgate_server.loaders import memory
+from headgate_server.loaders import memory, onnx_files
 from headgate_server.loading import Loaded, load
 from headgate_server.reasons import MAX_MESSAGE, LoadError, Reason
 from headgate_server.registry.source import Located
@@ -216,3 +216,19 @@ def test_a_graph_that_asks_for_terabytes_leaves_the_process_alive(tmp_path):
         body = server.wait_for_reason("LoadFailed")
         assert (body["permanent"], "memory" in body["message"]) == (True, True)
         assert server.request("GET", "/livez", port=server.ops_port).status == 200
+
+
+def test_a_graph_that_is_cut_off_or_overwritten_anywhere_is_told_as_such(tmp_path):
+    path = model_dirs.onnx_iris(tmp_path / "model")
+    graph = path / "model.onnx"
+    content = graph.read_bytes()
+    wrong = [content[:at] for at in range(1, len(content))]
+    wrong += [content[:at] + b"\xfd" + content[at + 1 :] for at in range(len(content))]
+    told = []
+    for damaged in wrong:
+        graph.write_bytes(damaged)
+        try:
+            onnx_files.check(graph, path)
+        except LoadError as error:
+            told.append((error.reason, error.message))
+    assert told.count((Reason.ARTIFACT_INVALID, "the ONNX file is not a protobuf")) > 200

@@ -35,8 +35,7 @@ def check(path: Path, root: Path) -> None:
     folder = path.parent
     if not path.stat().st_size:
         raise LoadError(Reason.ARTIFACT_INVALID, "the ONNX file is empty")
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content, memoryview(content) as view:
-        locations = sorted(set(external_files(view)))
+    locations = sorted(set(external_files(_mapped(path))))
     for location in locations:
         pure = PurePosixPath(location)
         target = (folder / location).resolve()
@@ -48,8 +47,14 @@ def check(path: Path, root: Path) -> None:
 
 def operators(path: Path) -> set[str]:
     """The operators of the graph and of the model's functions; those of a loop's body are left out."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content, memoryview(content) as view:
-        return set(_operators(view))
+    return set(_operators(_mapped(path)))
+
+
+def _mapped(path: Path) -> memoryview:
+    """The file's bytes, until nobody holds a part of them: a mapping that is closed while an error's frames do raises
+    BufferError in the place of what is wrong with the file."""
+    with path.open("rb") as file:
+        return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
 
 
 def _operators(model: memoryview) -> Iterator[str]:
