@@ -13,11 +13,10 @@ import xgboost as xgb
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 import model_dirs
-from headgate_server.loading import Loaded, load
+import model_loading
+from headgate_server.loading import Loaded
 from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry.source import Located
 from server_process import ServerProcess
-from server_settings import server_settings
 
 IRIS = load_iris(return_X_y=True)
 TWO = load_breast_cancer(return_X_y=True)
@@ -66,14 +65,11 @@ print('done')
 
 
 def loaded(path: Path, **given: Any) -> Loaded:
-    located = Located(path, "sha256:" + "0" * 64, "m", "1", "path", str(path))
-    return load(located, server_settings(model=path, threads=1, **given), lambda: None)
+    return model_loading.loaded(path, threads=1, **given)
 
 
 def refused(path: Path, **given: Any) -> LoadError:
-    with pytest.raises(LoadError) as caught:
-        loaded(path, **given)
-    return caught.value
+    return model_loading.refused(path, threads=1, **given)
 
 
 def save(folder: Path, model: Any, *, inputs: Any = None, file: str = "", **fields: Any) -> Path:

@@ -14,22 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 import model_dirs
 from headgate_server import mlmodel
 from headgate_server.loaders import memory, onnx_files
-from headgate_server.loading import Loaded, load
 from headgate_server.reasons import MAX_MESSAGE, LoadError, Reason
-from headgate_server.registry.source import Located
+from model_loading import loaded, refused
 from server_process import ServerProcess
-from server_settings import server_settings
-
-
-def loaded(path: Path, **given: Any) -> Loaded:
-    located = Located(path, "sha256:" + "0" * 64, "m", "1", "path", str(path))
-    return load(located, server_settings(model=path, **given), lambda: None)
-
-
-def refused(path: Path, **given: Any) -> LoadError:
-    with pytest.raises(LoadError) as caught:
-        loaded(path, **given)
-    return caught.value
 
 
 def graph(nodes: list[Any], *tensors: Any) -> bytes:

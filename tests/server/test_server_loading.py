@@ -17,23 +17,10 @@ from onnx import TensorProto, helper
 import model_dirs
 from headgate_server import mlmodel
 from headgate_server.loaders import onnx_files, threads
-from headgate_server.loading import Loaded, load, made_up
-from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry.source import Located
+from headgate_server.loading import made_up
+from headgate_server.reasons import Reason
 from headgate_server.signature import Column, Columns, Tensor, Tensors
-from server_settings import server_settings
-
-
-def loaded(path: Path, **given: Any) -> Loaded:
-    located = Located(path, "sha256:" + "0" * 64, "m", "1", "path", str(path))
-    return load(located, server_settings(model=path, **given), lambda: None)
-
-
-def refused(path: Path, **given: Any) -> LoadError:
-    with pytest.raises(LoadError) as caught:
-        loaded(path, **given)
-    return caught.value
-
+from model_loading import loaded, refused
 
 # -- pickle and hostile skops -----------------------------------------------------------------------------------
 

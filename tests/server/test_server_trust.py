@@ -1,6 +1,5 @@
 """What is loaded only because the settings say so: pickle files, and types beyond the server's own list."""
 
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -10,23 +9,12 @@ from sklearn.preprocessing import FunctionTransformer
 
 import model_dirs
 from headgate_server import settings
-from headgate_server.loading import Loaded, load
-from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry.source import Located
+from headgate_server.loading import Loaded
+from headgate_server.reasons import Reason
+from model_loading import loaded, refused
 from server_settings import server_settings
 
 FILES = {"pickle": "model.pkl", "cloudpickle": "model.pkl"}
-
-
-def loaded(path: Path, **given: Any) -> Loaded:
-    located = Located(path, "sha256:" + "0" * 64, "m", "1", "path", str(path))
-    return load(located, server_settings(model=path, **given), lambda: None)
-
-
-def refused(path: Path, **given: Any) -> LoadError:
-    with pytest.raises(LoadError) as caught:
-        loaded(path, **given)
-    return caught.value
 
 
 def labels(model: Loaded) -> list[Any]:
