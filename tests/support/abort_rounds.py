@@ -1,6 +1,6 @@
 """Aborts in the middle of a canary: when the last client is rid of the candidate, over which kind of connection.
 
-The same on the local plane and in a real cluster. The figures are told, not asserted.
+The same on the local plane and in a real cluster. The seconds are told, not asserted.
 """
 
 import contextlib

@@ -116,7 +116,7 @@ def exhaust_memory(platform: Platform, pod: Mapping[str, Any]) -> None:
 
 
 def is_out_of_traffic(subject: Subject, pod: Mapping[str, Any]) -> bool:
-    """Whether the death of this pod can still reach a new connection.
+    """Whether the death of this pod reaches no new connection any more.
 
     What the API says of endpoints is not what clients see: each kube-proxy follows when it comes to it. A process that
     was started anew and is ready again answers, whoever leads to it; nobody may have looked in between.

@@ -27,7 +27,6 @@ from headgate_operator.core.view import View
 Rule = Callable[[View, Status], Status]
 
 RULES: tuple[Rule, ...] = (
-    clock_rules.come_back_from_the_future,
     memory_rules.remember_model,
     memory_rules.adopt,
     canary_rules.forget_approvals,
@@ -67,7 +66,8 @@ class UndecidedError(AssertionError):
 
 
 def advance(view: View, status: Status) -> Status:
-    decided = replace(status, observed_generation=view.generation)
+    # Not a rule: nothing is decided by it, so nothing of it may be recorded as a decision.
+    decided = clock_rules.come_back_from_the_future(view, replace(status, observed_generation=view.generation))
     for _ in range(ROUNDS):
         following = _first_change(view, decided)
         if following is None:

@@ -99,7 +99,7 @@ def evidence_suffices(view: View, status: Status, candidate: Candidate) -> Troub
     if judgement.verdict is Verdict.ROLLBACK:
         return Trouble(Reason.ANALYSIS_FAILED, judgement.reason)
     why = judgement.missing or judgement.reason
-    if not step_overdue(view, candidate):
+    if judgement.wants_a_person or not step_overdue(view, candidate):
         return Trouble(Reason.WAITING_FOR_EVIDENCE, why)
     if view.policy.on_inconclusive is OnInconclusive.PROMOTE:
         return None

@@ -146,8 +146,8 @@ def end_inconclusive(view: View, status: Status) -> Status:
     if view.policy.on_inconclusive is not OnInconclusive.ROLLBACK:
         return status  # Hold waits; Promote is for the gates to say
     judgement = judged(view, status)
-    if judgement is None or judgement.verdict is not Says.WAIT or frozen(view, status):
-        return status  # there is a verdict and something else is waited for, or none is asked for
+    if judgement is None or judgement.verdict is not Says.WAIT or judgement.wants_a_person or frozen(view, status):
+        return status  # there is a verdict and something or somebody is waited for, or none is asked for
     message = f"no verdict within maxDuration. {judgement.missing or judgement.reason}"
     verdict = Verdict(scope=Scope.REVISION, by=By.ANALYSIS, gate="Inconclusive", message=message)
     return fail_candidate(view, status, candidate, verdict)

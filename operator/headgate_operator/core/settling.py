@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from headgate_operator.api.reasons import ConditionType
+from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.api.status import Candidate, Status
 from headgate_operator.core.sizes import shares_traffic
 from headgate_operator.core.view import View
@@ -33,7 +33,7 @@ def _remembered(before: Status, status: Status) -> Status:
     return replace(
         status,
         conditions=tuple(
-            replace(one, message="", reason=one.reason.NOTHING_TO_DO if one.type in _IN_WORDS else one.reason)
+            replace(one, message="", reason=Reason.NOTHING_TO_DO if one.type in _IN_WORDS else one.reason)
             for one in status.conditions
         ),
         stable=replace(stable, replicas=0, ready_replicas=0) if stable is not None else None,

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from canary_lab import STEPS, canary
-from core_lab import AT_ONCE, Lab, serving
+from canary_lab import canary
+from core_lab import AT_ONCE, Lab, ordered, serving
+from headgate_operator.api.spec import Approval, Step
 from headgate_operator.api.webhooks import WebhookSpec, When
 from headgate_operator.core.clock_rules import TOLERATED
+from headgate_operator.core.ledger import decisions_of
 from headgate_operator.core.replies import Replied
 
 SHORT = timedelta(seconds=20)
@@ -111,6 +113,20 @@ def test_a_webhook_is_asked_again_in_time() -> None:
     assert lab.stable == "2"
 
 
+def test_a_clock_that_is_set_back_decides_nothing_anew() -> None:
+    lab = canary(steps=(Step(weight=10), Step(weight=50, approval=Approval.MANUAL)))
+    lab.wait(60)
+    ordered(lab, "promote")
+    told, events = decisions_of(lab.status), len(lab.events)
+    assert lab.status.rollout is not None
+    assert lab.status.rollout.approvals
+    lab.now -= timedelta(hours=1)
+    lab.settle()
+    assert lab.status.rollout.approvals[0].at == lab.now
+    assert decisions_of(lab.status) == told
+    assert len(lab.events) == events
+
+
 def test_a_shorter_keep_warm_is_for_the_next_rollout_while_the_clock_is_right() -> None:
     lab = serving()
     lab.want("2")
@@ -121,7 +137,7 @@ def test_a_shorter_keep_warm_is_for_the_next_rollout_while_the_clock_is_right() 
 
 
 def test_a_status_without_times_in_the_future_is_left_alone() -> None:
-    lab = canary(steps=STEPS)
+    lab = canary()
     status = lab.status
     lab.now += timedelta(seconds=1)
     lab.settle()

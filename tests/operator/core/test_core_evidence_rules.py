@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from canary_lab import canary
 from core_lab import WIDE, Lab
 from headgate_operator.api.spec import AnalysisSpec, OnFailure, OnInconclusive, PredictionShift
@@ -90,6 +92,15 @@ def test_a_version_of_another_mind_waits_for_a_person_who_lets_it_go_on() -> Non
     lab.order("promote", args={"full": True})
     lab.settle()
     assert lab.stable == "2"
+
+
+@pytest.mark.parametrize("on_inconclusive", OnInconclusive)
+def test_what_is_proven_is_not_inconclusive(on_inconclusive: OnInconclusive) -> None:
+    lab = other_mind()
+    lab.rollout(max_duration=timedelta(minutes=30), on_inconclusive=on_inconclusive)
+    lab.wait(7200)
+    assert (lab.selected, lab.candidate, lab.quarantine) == (WIDE, "2", [])
+    assert lab.said("Progressing") == ("True", "WaitingForEvidence")
 
 
 def test_a_version_of_another_mind_is_taken_back_where_that_is_wanted() -> None:

@@ -16,6 +16,7 @@ from headgate_operator.api.codec import from_json, to_json
 from headgate_operator.api.evidence import EvidenceState
 from headgate_operator.core.evidence import engine
 from headgate_operator.core.evidence.interval import Arm, Interval
+from headgate_operator.core.evidence.shift import Shift
 
 POLICY = replace(EVERYTHING, max_rate=0.05)
 
@@ -59,6 +60,15 @@ def test_the_state_stays_small() -> None:
     intervals = history(1, checks=40, size=1_234_567)
     last = play(POLICY, [replace(one, at=86_400.0 * 30 + one.at) for one in intervals])[-1].state
     assert len(json.dumps(to_json(last))) < 4096
+
+
+def test_long_names_of_classes_in_any_script_fit_the_fields() -> None:
+    """The server declares 20 names of 40 characters at most; the definition holds 2,048 and 8,192 of them."""
+    seen = tuple((f"{'ж' * 38}{n:02}", 4.0) for n in range(20))
+    learning = Shift().after(1.0, (), seen).state
+    learned = Shift().after(1.0, (), seen).after(1.0, (), seen).state
+    assert 0 < len(learning.first) < 8192
+    assert 0 < len(learned.bins) < 500
 
 
 def test_the_state_holds_no_floats() -> None:

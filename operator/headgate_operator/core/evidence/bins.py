@@ -64,7 +64,9 @@ class Bins:
 
     @property
     def text(self) -> str:
-        return json.dumps(self.labels or self.edges, separators=(",", ":")) if self.labels or self.edges else ""
+        """Names as they are: escaped, they would outgrow the field."""
+        told = self.labels or self.edges
+        return json.dumps(told, separators=(",", ":"), ensure_ascii=False) if told else ""
 
     @classmethod
     def read(cls, text: str) -> Self | None:

@@ -36,6 +36,7 @@ class Judgement:
     missing: str | None
     log_e: Mapping[str, float]
     bounds: Mapping[str, float]
+    wants_a_person: bool = False  # something is proven, and nothing but a person's word ends the wait for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,8 @@ class Shift:
     @property
     def state(self) -> ShiftState:
         if self.bins is None:
-            return ShiftState(first=json.dumps(self.first, separators=(",", ":")) if self.first else "")
+            first = json.dumps(self.first, separators=(",", ":"), ensure_ascii=False) if self.first else ""
+            return ShiftState(first=first)
         return ShiftState(
             bins=self.bins.text,
             evidence=self.evidence.text,

@@ -30,7 +30,8 @@ def with_shift(policy: EvidencePolicy, judgement: Judgement, shift: Shift, names
     if policy.prediction_shift is PredictionShift.ROLLBACK:
         return replace(judgement, verdict=Verdict.ROLLBACK, gate=PREDICTION_SHIFT, reason=reason, missing=None)
     missing = f"{told}; somebody to look at it: promote or abort"
-    return replace(judgement, verdict=Verdict.WAIT, gate=PREDICTION_SHIFT, reason=reason, missing=missing)
+    held = replace(judgement, verdict=Verdict.WAIT, gate=PREDICTION_SHIFT, reason=reason, missing=missing)
+    return replace(held, wants_a_person=True)
 
 
 def _moved(shift: Shift) -> str:
