@@ -48,7 +48,7 @@ async def _attempt(state: State, source: Source, executor: Executor) -> None:
             state.registry_reached = False
         raise
     except Exception as error:
-        raise _unexpected(error) from error
+        raise unexpected(error) from error
     state.loaded = loaded
     logs.event("ready", model=loaded.name, version=loaded.version, digest=loaded.located.digest, golden=loaded.golden)
 
@@ -65,10 +65,10 @@ async def load_located(located: Located, state: State, executor: Executor) -> Lo
     except LoadError:
         raise
     except Exception as error:
-        raise _unexpected(error) from error
+        raise unexpected(error) from error
 
 
-def _unexpected(error: Exception) -> LoadError:
+def unexpected(error: Exception) -> LoadError:
     """Whatever a library raises on a file it does not like: told, and never the end of the process."""
     logs.failure("loading failed", trace=True)
     if memory.lacked(error):

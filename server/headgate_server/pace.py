@@ -99,7 +99,9 @@ def _alike(one: Any, other: Any) -> bool:
             if not isinstance(other, np.ndarray) or one.shape != other.shape or one.dtype != other.dtype:
                 return False
             if one.dtype.kind == "f":
-                return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+                # By the size of what the row says: near zero everything would be alike.
+                largest = float(np.max(np.abs(other), where=np.isfinite(other), initial=0.0))
+                return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * largest, equal_nan=True))
             return bool((one == other).all())
         case list() | tuple():
             return len(one) == len(other) and all(_alike(a, b) for a, b in zip(one, other, strict=True))

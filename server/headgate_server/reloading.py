@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headgate_server import admin, logs
-from headgate_server.bringing_up import load_located
+from headgate_server.bringing_up import load_located, unexpected
 from headgate_server.loading import Loaded
 from headgate_server.protocols.failures import JSON, RequestFailed
 from headgate_server.reasons import LoadError
-from headgate_server.registry.source import Source
+from headgate_server.registry.source import Located, Source
 from headgate_server.state import State
 
 
@@ -49,7 +49,7 @@ class Reloader:
         async with self._turn:
             before = self._state.loaded
             try:
-                located = await self._source.again(before.located if before else None)
+                located = await self._resolved(before)
                 if before is not None and located == before.located:
                     return Outcome(before, before)
                 now = await load_located(located, self._state, self._executor)
@@ -64,6 +64,15 @@ class Reloader:
             self._source.keep_only(located)
             logs.event("reloaded", version=now.version, digest=located.digest, before=self._version(before))
             return Outcome(before, now)
+
+    async def _resolved(self, before: Loaded | None) -> Located:
+        """An error of the disk, or of a Secret that is being replaced, must not end what serves."""
+        try:
+            return await self._source.again(before.located if before else None)
+        except LoadError:
+            raise
+        except Exception as error:
+            raise unexpected(error) from error
 
     async def keep_on(self, interval: float) -> None:
         """Look every so often; a failure is told in the log and looked at again."""

@@ -24,6 +24,7 @@ KEYS: Final = frozenset({"min", "max", "pattern", "enum"})
 # A pattern is the trainer's, the text a caller's: bounded, so that a match is.
 MAX_PATTERN: Final = 1000
 MAX_TEXT: Final = 256
+MAX_REPEATS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ class Rule:
         if self.allowed is None and self.pattern is None:
             return None
         if array.dtype.kind in "iuf" and self.allowed is not None:
-            # In the array's own width: 0.1 as a 32-bit float is not Python's 0.1.
-            known = np.isin(flat, np.array(sorted(self.allowed)).astype(array.dtype)) | (flat != flat)
-            at = _first(~known)
+            allowed = np.array(sorted(self.allowed))
+            if array.dtype.kind == "f":  # in the array's own width: 0.1 as a 32-bit float is not Python's 0.1
+                allowed = allowed.astype(array.dtype)
+            at = _first(~(np.isin(flat, allowed) | (flat != flat)))
             return None if at is None else (at, self._expected_enum())
         return self._broken_text(flat.tolist())
 
@@ -124,8 +126,13 @@ def _pattern(name: str, given: Any) -> re.Pattern[str] | None:
     if not isinstance(given, str) or len(given) > MAX_PATTERN:
         raise _invalid(f"{name}: pattern is not a text of at most {MAX_PATTERN} characters")
     # (a+)+ and its like take for ever on a text made for it: a quantifier on a group is refused as a whole.
-    if re.search(r"\)[*+{]", given):
+    if re.search(r"\)[*+{]", given) or "(?" in given:
         raise _invalid(f"{name}: pattern repeats a group, which can take for ever; repeat single characters only")
+    # Each further one may multiply the time by the length of the text.
+    if len(re.findall(r"(?<!\\)(?:[*+]|{\d*,)", given)) > MAX_REPEATS:
+        raise _invalid(
+            f"{name}: pattern has more than {MAX_REPEATS} open repeats (*, +, {{n,}}), which can take for ever"
+        )
     try:
         return re.compile(given)
     except (re.error, RecursionError, OverflowError):

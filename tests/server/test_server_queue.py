@@ -219,11 +219,12 @@ def test_a_model_whose_time_hangs_on_values_never_runs_on_the_loop():
     assert (measured(model).inline, measured(model).mergeable) == (False, True)
 
 
-def test_a_model_that_looks_at_its_neighbours_is_left_alone():
+@pytest.mark.parametrize("size", [1.0, 1e-7])
+def test_a_model_that_looks_at_its_neighbours_is_left_alone(size):
     class Centred(CountedModel):
         def run(self, batch, wanted):
             [output] = super().run(batch, wanted)
-            return [Output("y", output.values - output.values.mean())]
+            return [Output("y", size * (output.values - 0.5 * output.values.mean()))]
 
     assert not measured(Centred()).mergeable
 

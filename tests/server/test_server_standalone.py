@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from fake_mlflow import FakeMlflow
 from headgate_server import settings
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry.source import Located, Source
+from headgate_server.reloading import Reloader
 from headgate_server.settings import Reference, SettingsError
+from headgate_server.state import State
 from server_process import ServerProcess
 from server_settings import server_settings
 
@@ -261,3 +264,13 @@ def test_reloads_under_load_lose_no_request_and_every_answer_names_its_version(r
     assert {a.json["version"] for a in answers} == {"1", "2"}
     assert all(a.headers["x-model-version"] == a.json["version"] for a in answers)
     assert not process.log or all(line.get("message") != "a request failed unexpectedly" for line in process.log)
+
+
+async def test_whatever_goes_wrong_while_a_reload_looks_is_told_and_ends_nothing():
+    class Gone:
+        async def again(self, before):
+            raise FileNotFoundError("a Secret that is being replaced")
+
+    with ThreadPoolExecutor() as executor, pytest.raises(LoadError) as caught:
+        await Reloader(State(server_settings()), Gone(), executor).reload()
+    assert caught.value.reason is Reason.LOAD_FAILED

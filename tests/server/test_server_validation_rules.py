@@ -81,6 +81,8 @@ def test_bounds_and_values_are_compared_in_the_width_of_the_input(tmp_path):
         {"city": {"min": 1}},
         {"city": {"pattern": "("}},
         {"city": {"pattern": "(a+)+b"}},
+        {"city": {"pattern": "(?x)^(a+) +$"}},
+        {"city": {"pattern": "^a*a*a*a*b$"}},
         {"city": {"pattern": "a" * 1001}},
         {"city": {"enum": [1]}},
         {"vip": {"max": 1}},
@@ -91,3 +93,16 @@ def test_rules_that_mean_nothing_refuse_the_model(tmp_path, given):
         loaded(model_dirs.mixed(tmp_path / "model", rules=given))
     assert refused.value.reason is Reason.ARTIFACT_INVALID
     assert refused.value.message.startswith("extra_files/schema_rules.json: ")
+
+
+def test_a_whole_number_is_compared_as_it_is_and_not_as_what_an_enum_rounds_to():
+    for allowed in (1.5, 2**32 + 1):
+        rule = rules.Rule(allowed=frozenset([allowed]))
+        assert rule.broken_at(np.array([1], dtype=np.int32)) is not None
+    assert rules.Rule(allowed=frozenset([1, 2.0])).broken_at(np.array([1, 2], dtype=np.int32)) is None
+
+
+def test_a_pattern_of_three_parts_is_no_hostile_one():
+    pattern = rules._pattern("city", r"^\+[0-9]{2}-[A-Z]+[0-9]*(-[a-z]+)?$")
+    assert pattern is not None
+    assert pattern.search("+49-AB12-x")
