@@ -1,7 +1,7 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install install-demo demo test lint format check requirements clean
-.PHONY: statistics bench-serving cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
+.PHONY: search statistics bench-serving cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
 
 PYTHON ?= python3
 VENV   := .venv
@@ -48,6 +48,9 @@ demo: install-demo  ## Deploy, promote and roll back real models under live traf
 
 test: install  ## Run the tests that need no cluster, in parts by area (ARGS="-k name" to choose)
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(BIN)/python tests/parts.py unit)
+
+search: install  ## Play the property tests with other random examples (ARGS="--hypothesis-seed=7")
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search $(ARGS) tests
 
 cluster-up: install  ## A real Kubernetes with our images (root; the first time about 10 minutes)
 	@tests/cluster/up testbed

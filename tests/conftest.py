@@ -3,6 +3,12 @@
 import asyncio
 
 import pytest
+from hypothesis import settings
+
+# A check of a commit says the same of it each time. `make search` looks for what no commit's own examples show.
+settings.register_profile("repeatable", derandomize=True, print_blob=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

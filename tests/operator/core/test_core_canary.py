@@ -200,6 +200,16 @@ def test_zero_replicas_take_all_pods_and_back_means_verified_again() -> None:
     assert lab.selected == WIDE
 
 
+def test_zero_replicas_are_for_a_person_to_ask_even_while_only_the_candidate_answers() -> None:
+    lab = canary()
+    lab.behaves("1", says=LOADING)
+    lab.settle()
+    assert lab.selected == WIDE
+    lab.edit(replicas=0)
+    lab.settle()
+    assert (lab.selected, set(lab.deployed().values())) == ("1", {0})
+
+
 def test_replicas_that_change_in_the_middle_change_both_sides() -> None:
     lab = canary()
     promoted(lab)
