@@ -4,6 +4,7 @@ The process stays alive either way, so that /readyz can tell the operator the re
 """
 
 import asyncio
+import gc
 import random
 from concurrent.futures import Executor
 from typing import Final
@@ -61,11 +62,21 @@ async def load_located(located: Located, state: State, executor: Executor) -> Lo
         loop.call_soon_threadsafe(state.step, Reason.WARMING_UP, "the first prediction is under way")
 
     try:
-        return await loop.run_in_executor(executor, load, located, state.config, warming)
+        loaded = await loop.run_in_executor(executor, load, located, state.config, warming)
+        _settle()
+        return loaded
     except LoadError:
         raise
     except Exception as error:
         raise unexpected(error) from error
+
+
+def _settle() -> None:
+    """What has been made so far stays: no collection of garbage looks at it again. One that came during a call of the
+    model took longer than the call may, and the model was sent to a thread for good."""
+    gc.unfreeze()  # a model that was put away goes with the next collection
+    gc.collect()
+    gc.freeze()
 
 
 def unexpected(error: Exception) -> LoadError:

@@ -1,6 +1,7 @@
 """Every reason that /readyz can give, reached by what causes it, in process: registry, files and model are real."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -252,3 +253,14 @@ async def test_the_expected_digest_lets_the_right_files_through(case: Case):
     async with bringing_up(model=str(path), model_digest=tree_digest(path)) as (state, task):
         await until(task.done)
         assert told(state) is None
+
+
+async def test_what_was_made_until_the_model_serves_is_not_looked_through_for_garbage_again(case: Case):
+    gc.unfreeze()
+    try:
+        async with bringing_up(model=str(case.model())) as (state, task):
+            await until(task.done)
+            assert told(state) is None
+            assert gc.get_freeze_count() > 10 * len(gc.get_objects())
+    finally:
+        gc.unfreeze()
