@@ -4,7 +4,7 @@ import datetime as dt
 import ipaddress
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -32,11 +32,15 @@ def loaded(state: State) -> Loaded:
 
 
 def named(state: State, request: Request) -> Loaded:
+    return of_path(state, request.path_params)
+
+
+def of_path(state: State, params: Mapping[str, str]) -> Loaded:
     """The model that the path names, where it names one and perhaps its version; or 404."""
     model = loaded(state)
-    if request.path_params.get("model", model.name) != model.name:
+    if params.get("model", model.name) != model.name:
         raise not_found(f"the model here is {model.name}")
-    if request.path_params.get("version", model.version) != model.version:
+    if params.get("version", model.version) != model.version:
         raise not_found(f"the version here is {model.version}")
     return model
 

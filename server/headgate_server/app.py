@@ -29,8 +29,8 @@ def prediction_app(
     app = _bare()
     app.include_router(operations.routes(state, counts, predictor, open_connections))
     handlers = answering.handlers(state, counts, predictor)
-    for path, handler in handlers.items():
-        app.add_api_route(path, handler, methods=["POST"])  # for the refusal of other methods
+    for path, predict in handlers.items():
+        app.add_api_route(path, answering.framed(predict), methods=["POST"])  # for the refusal of other methods
     app.include_router(about.routes(state))
     app.include_router(reloading.routes(reloader, state))
     _shape_failures(app, counts)

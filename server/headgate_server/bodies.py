@@ -1,11 +1,17 @@
-"""Request bodies: bounded, inflated, of a media type that is understood; each failure in the caller's shape."""
+"""Request bodies: bounded, inflated, of a media type that is understood; each failure in the caller's shape.
+
+Straight from ASGI: what a framework's request costs is more than all of this.
+"""
 
 import asyncio
 import zlib
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
+from headgate_server.connections import CAME_KEY
 from headgate_server.protocols.call import BINARY, CSV, Content
 from headgate_server.protocols.failures import JSON, RequestFailed
 from headgate_server.settings import Settings
@@ -14,35 +20,44 @@ from headgate_server.settings import Settings
 # before the client has seen the 413.
 MAX_DISCARDED: Final = 64 << 20
 CLOSE: Final = {"connection": "close"}
-JSON_LENGTH: Final = "inference-header-content-length"
+JSON_LENGTH: Final = b"inference-header-content-length"
 # zlib's own choice between its header and gzip's, for each of which clients send either.
 ANY_HEADER: Final = zlib.MAX_WBITS | 32
 
 
 async def content(
-    request: Request, config: Settings, media: frozenset[str] = frozenset({JSON}), *, type_required: bool = False
+    scope: Scope,
+    receive: Receive,
+    config: Settings,
+    media: frozenset[str] = frozenset({JSON}),
+    *,
+    type_required: bool = False,
 ) -> Content:
     """The body and what it is, or RequestFailed with 415, 413, 408 or 400."""
-    kind = _media(request, media, type_required)
-    encoding = _encoding(request)
-    try:
-        async with asyncio.timeout(config.timeout):
-            raw = await _read(request, config.max_body_bytes)
-    except TimeoutError:
-        # A client that stops in mid body would hold its place, and a drain, for ever.
-        raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
+    headers = dict(reversed(scope["headers"]))  # of a header that stands there twice the first one holds
+    kind = _media(headers.get(b"content-type"), media, type_required)
+    encoding = _encoding(headers)
+    if CAME_KEY in scope:  # all of it is here: there is nothing to wait for
+        raw = await _read(headers, receive, config.max_body_bytes)
+    else:
+        try:
+            async with asyncio.timeout(config.timeout):
+                raw = await _read(headers, receive, config.max_body_bytes)
+        except TimeoutError:
+            # A client that stops in mid body would hold its place, and a drain, for ever.
+            raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
     if encoding:
         raw = _inflate(raw, config.max_body_bytes)
-    return Content(raw, kind, _json_bytes(request, raw, media))
+    return Content(raw, kind, _json_bytes(headers, raw, media))
 
 
-def _media(request: Request, media: frozenset[str], required: bool) -> str:
-    given = request.headers.get("content-type")
+@lru_cache(maxsize=64)  # clients send few of them; what they make up shall not fill the memory
+def _media(given: bytes | None, media: frozenset[str], required: bool) -> str:
     if given is None:
         if required:
             raise RequestFailed(415, "media_type", f"Content-Type is missing; send {' or '.join(sorted(media))}")
         return JSON
-    kind, *parameters = (part.strip().lower() for part in given.split(";"))
+    kind, *parameters = (part.strip().lower() for part in given.decode("latin-1").split(";"))
     if kind not in media:
         raise RequestFailed(415, "media_type", f"only {' and '.join(sorted(media))} are understood here")
     for parameter in filter(None, parameters):
@@ -51,20 +66,23 @@ def _media(request: Request, media: frozenset[str], required: bool) -> str:
     return kind if kind == CSV else JSON
 
 
-def _encoding(request: Request) -> str:
-    given = request.headers.get("content-encoding", "identity").strip().lower()
+def _encoding(headers: Mapping[bytes, bytes]) -> str:
+    raw = headers.get(b"content-encoding")
+    if raw is None:
+        return ""
+    given = raw.decode("latin-1").strip().lower()
     if given not in {"identity", "gzip", "deflate"}:
         raise RequestFailed(415, "media_type", "Content-Encoding: only gzip, deflate and identity are understood here")
     return "" if given == "identity" else given
 
 
-def _json_bytes(request: Request, raw: bytes, media: frozenset[str]) -> int | None:
-    given = request.headers.get(JSON_LENGTH)
+def _json_bytes(headers: Mapping[bytes, bytes], raw: bytes, media: frozenset[str]) -> int | None:
+    given = headers.get(JSON_LENGTH)
     if given is None:
         return None
     if BINARY not in media:
         raise RequestFailed(400, "bad_request", "binary tensor data is understood at V2's infer only")
-    if not (given.isascii() and given.isdigit() and len(given) <= 15 and int(given) <= len(raw)):
+    if not (given.isdigit() and len(given) <= 15 and int(given) <= len(raw)):
         raise RequestFailed(400, "bad_request", "Inference-Header-Content-Length: expected the length of the JSON part")
     return int(given)
 
@@ -83,24 +101,30 @@ def _inflate(raw: bytes, limit: int) -> bytes:
     return made
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    too_large = RequestFailed(413, "too_large", f"the body is longer than {limit} bytes", headers=CLOSE)
-    stated = request.headers.get("content-length", "")
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    stated = headers.get(b"content-length", b"")
     if stated.isdigit() and int(stated) > limit + MAX_DISCARDED:
-        raise too_large
+        raise _too_large(limit)
     chunks: list[bytes] = []
     received = 0
-    try:
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit + MAX_DISCARDED:
-                raise too_large
-            if received <= limit:
-                chunks.append(chunk)
-            else:
-                chunks.clear()
-    except ClientDisconnect:
-        raise RequestFailed(400, "bad_request", "the client went away") from None
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestFailed(400, "bad_request", "the client went away")
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        received += len(chunk)
+        if received > limit + MAX_DISCARDED:
+            raise _too_large(limit)
+        if received <= limit:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
     if received > limit:
-        raise too_large
-    return b"".join(chunks)
+        raise _too_large(limit)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(limit: int) -> RequestFailed:
+    return RequestFailed(413, "too_large", f"the body is longer than {limit} bytes", headers=CLOSE)

@@ -18,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 JITTER: Final = 0.2  # so that connections made together do not end together
 SCOPE_KEY: Final = "headgate.connection_ends"
+CAME_KEY: Final = "headgate.came"
+BEGAN_KEY: Final = "headgate.began"
 # Above the idle time of any client's pool (90 s in Go, also for connections it opened and never used; 600 s in Google's
 # load balancers): the client, which knows when it sends, shall close first.
 IDLE_SECONDS: Final = 650
@@ -26,8 +28,20 @@ LOOK_AGAIN_SECONDS: Final = 0.1
 TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class Arrivals:
+    """Requests that have come whole, bodies included, and that nobody has begun with.
+
+    The event loop starts them one after the other; who finds nobody behind him knows that he is the last of a turn.
+    """
+
+    def __init__(self) -> None:
+        self.behind = 0
+
+
 def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
     """uvicorn's protocol, with the end of its connection in every request's scope; an age of 0 = never."""
+
+    arrivals = Arrivals()
 
     class BoundedProtocol(HttpToolsProtocol):
         _ends = math.inf
@@ -51,6 +65,8 @@ def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
             super().data_received(data)
             if not self._in_head:
                 return
+            if self._impatience is None:  # most heads come whole and need no timer
+                self._be_patient(head_seconds)
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(TOO_LARGE)
@@ -59,16 +75,26 @@ def protocol(max_age: float, head_seconds: float) -> type[HttpToolsProtocol]:
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._in_head, self._head_bytes = True, 0
-            self._be_patient(head_seconds)
+            if self._impatience is not None:
+                self._be_patient(None)
 
         def on_headers_complete(self) -> None:
             self._in_head = False
-            self._be_patient(None)
+            if self._impatience is not None:
+                self._be_patient(None)
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope[SCOPE_KEY] = self._ends
             super().on_headers_complete()
             if self._leaving:
                 self.cycle.keep_alive = False
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+            # One that waits behind another of its connection begins in a later turn.
+            if BEGAN_KEY not in scope and not self.pipeline:
+                scope[CAME_KEY] = arrivals
+                arrivals.behind += 1
 
         def shutdown(self) -> None:
             """The process ends: a request of which anything has arrived is answered first."""

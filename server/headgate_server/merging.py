@@ -19,7 +19,7 @@ def kind(batch: Batch) -> tuple[Any, ...] | None:
     for name, array in batch.arrays.items():
         if not array.ndim or array.shape[0] != batch.rows:
             return None
-        parts.append((name, array.dtype.str, array.shape[1:]))
+        parts.append((name, array.dtype, array.shape[1:]))
     return tuple(parts)
 
 

@@ -40,7 +40,10 @@ class Pace:
         """The rows, or how many of the measured size they amount to."""
         if self.elements == 1 or batch.rows == 0:
             return batch.rows
-        return max(batch.rows, sum(array.size for array in batch.arrays.values()) / self.elements)
+        elements = 0
+        for array in batch.arrays.values():
+            elements += array.size
+        return max(batch.rows, elements / self.elements)
 
     def seconds(self, rows: float) -> float:
         return self.first + self.more * max(0.0, rows - 1)

@@ -31,6 +31,7 @@ class Job(Work):
 
     done: asyncio.Future[Result]
     since: float
+    units: float  # its rows as its pace counts them
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -73,17 +74,22 @@ class Predictor:
             retry = {"retry-after": str(max(1, math.ceil(patience)))}
             raise RequestFailed(429, "overloaded", f"{waiting} requests wait for the model", headers=retry)
 
-    async def run(self, model: Model, batch: Batch, wanted: Sequence[str], pace: Pace = UNKNOWN) -> list[Output]:
-        """The outputs, or RequestFailed with 429, 504 or 500."""
-        if pace.inline and not pace.mergeable and pace.seconds(pace.rows(batch)) <= INLINE_SECONDS:
+    async def run(
+        self, model: Model, batch: Batch, wanted: Sequence[str], pace: Pace = UNKNOWN, *, last: bool = False
+    ) -> list[Output]:
+        """The outputs, or RequestFailed with 429, 504 or 500. After the `last` one of a turn there is no company to
+        wait for."""
+        units = pace.rows(batch)
+        quick = pace.inline and pace.seconds(units) <= INLINE_SECONDS
+        if quick and not pace.mergeable:
             return _outputs(self.calls.here([Work(model, pace, batch, wanted)])[0])
         self.admit()
         loop = asyncio.get_running_loop()
-        job = Job(model, pace, batch, tuple(wanted), loop.create_future(), loop.time())
+        job = Job(model, pace, batch, tuple(wanted), loop.create_future(), loop.time(), units)
         self._waiting.append(job)
         self._rows += batch.rows
-        if pace.inline and self._rows >= self._batch_rows:
-            self._turn(loop)  # a call is full: nothing is gained by the rest of this turn
+        if (last and quick) or (pace.inline and self._rows >= self._batch_rows):
+            self._turn(loop)  # nothing is gained by the rest of this turn: nobody comes, or a call is full
         else:
             self._turn_soon(loop)
         try:
@@ -149,20 +155,19 @@ class Predictor:
         same = kind(head.batch) if head.pace.mergeable and self._waiting else None
         if same is None:
             return group
-        quick, rows, units = _quick(head), head.batch.rows, head.pace.rows(head.batch)
+        quick, rows, units = _quick(head), head.batch.rows, head.units
         rest: list[Job] = []
         while self._waiting and rows < self._batch_rows:
             job = self._take()
             if job.given_up:
                 continue
-            more = head.pace.rows(job.batch)
             full = rows + job.batch.rows > self._batch_rows
-            if full or (quick and head.pace.seconds(units + more) > INLINE_SECONDS):
+            if full or (quick and head.pace.seconds(units + job.units) > INLINE_SECONDS):
                 rest.append(job)
                 break
             if job.model is head.model and job.wanted == head.wanted and kind(job.batch) == same:
                 group.append(job)
-                rows, units = rows + job.batch.rows, units + more
+                rows, units = rows + job.batch.rows, units + job.units
             else:
                 rest.append(job)
         self._waiting.extendleft(reversed(rest))
@@ -201,7 +206,7 @@ def _late(job: Job) -> None:
 
 
 def _quick(job: Job) -> bool:
-    return job.pace.inline and job.pace.seconds(job.pace.rows(job.batch)) <= INLINE_SECONDS
+    return job.pace.inline and job.pace.seconds(job.units) <= INLINE_SECONDS
 
 
 def _outputs(result: Result) -> list[Output]:

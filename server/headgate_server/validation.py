@@ -6,8 +6,9 @@ and never holds any of the data. No pandas.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from headgate_server import lenient as lenient_values
 from headgate_server import rules as rule_file
 from headgate_server import values
 from headgate_server.rules import Rules
-from headgate_server.signature import Column, Columns, Inputs, Param, Tensors
+from headgate_server.signature import Column, Columns, Inputs, Param, Tensor, Tensors
 from headgate_server.values import Mismatch
 
 Array = npt.NDArray[Any]
@@ -45,8 +46,7 @@ class InvalidInput(Exception):  # noqa: N818 - the client's mistake, answered wi
         self.details = tuple(details)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Validated input: arrays by input name, in the signature's order, and how many rows they have."""
 
     arrays: Mapping[str, Array]
@@ -71,6 +71,12 @@ class Validator:
         self._columns = {c.name: c for c in inputs.columns} if isinstance(inputs, Columns) else {}
         self._required = {name for name, column in self._columns.items() if column.required}
         self._tensors = {t.name: t for t in inputs.tensors} if isinstance(inputs, Tensors) else {}
+        items: Sequence[Column | Tensor] = inputs.columns if isinstance(inputs, Columns) else inputs.tensors
+        self.datatypes = {item.name: item.datatype for item in items}
+        """What V2 calls the type of each input."""
+        first = inputs.tensors[0] if isinstance(inputs, Tensors) and len(inputs.tensors) == 1 else None
+        self.unnamed = first.name if first is not None and not first.named else None
+        """Our name for MLflow's tensor without one."""
         of = lenient_values if lenient else values
         self._of_column = {name: of.OF_COLUMN[column.type] for name, column in self._columns.items()}
         self._of_tensor = {name: of.of_dtype(tensor.dtype) for name, tensor in self._tensors.items()}
@@ -132,7 +138,7 @@ class Validator:
         """Flat values, a list or an array, with a shape by input name: what V2 sends."""
         if self._columns:
             return self._by_column({name: flat for name, (flat, _) in arrays.items()}, _rows_of(arrays))
-        self._check_names(set(arrays), set(self._tensors), set(self._tensors))
+        self._check_names(arrays.keys(), self._tensors.keys(), self._tensors.keys())
         return self._ruled({n: self._elements(n, arrays[n][0], tuple(arrays[n][1])) for n in self._tensors})
 
     # -- columns ----------------------------------------------------------------------------------------------
@@ -140,7 +146,7 @@ class Validator:
     def _cells_of(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         names = {name: None for row in rows for name in row}
         # Before the cells are made: rows that each bring names of their own would make a square of them.
-        self._check_names(set(names), set(self._columns), self._required)
+        self._check_names(names.keys(), self._columns.keys(), self._required)
         cells: dict[str, list[Any]] = {name: [] for name in names if name in self._columns}
         absent = None if self.lenient else _ABSENT
         for row in rows:
@@ -149,7 +155,7 @@ class Validator:
         return cells
 
     def _by_column(self, cells: Mapping[str, Sequence[Any]], rows: int) -> Batch:
-        self._check_names(set(cells), set(self._columns), self._required)
+        self._check_names(cells.keys(), self._columns.keys(), self._required)
         arrays, details = {}, []
         for name, column in self._columns.items():
             try:
@@ -180,6 +186,11 @@ class Validator:
             array = np.empty(len(made), dtype=object)
             array[:] = made
             return array
+        return self._array(made, dtype)
+
+    def _array(self, made: list[Any], dtype: str) -> Array:
+        if not self.lenient:  # what is too large has been refused
+            return np.array(made, dtype=dtype)
         with np.errstate(over="ignore"):
             return np.array(made, dtype=dtype)
 
@@ -207,7 +218,9 @@ class Validator:
         at, expected = broken
         raise _AtRow(at * rows // max(array.size, 1), expected, "something else")
 
-    def _check_names(self, given: set[str], known: set[str], required: set[str]) -> None:
+    def _check_names(self, given: AbstractSet[str], known: AbstractSet[str], required: AbstractSet[str]) -> None:
+        if given == known:
+            return
         details = [Detail(name, "missing") for name in sorted(required - given)]
         unknown = len(given - known)
         # MLflow drops unknown columns, but not unknown tensors.
@@ -235,7 +248,7 @@ class Validator:
         return self._by_tensor({name: [row[name] for row in rows] for name in names})
 
     def _by_tensor(self, nested: Mapping[str, Any]) -> Batch:
-        self._check_names(set(nested), set(self._tensors), set(self._tensors))
+        self._check_names(nested.keys(), self._tensors.keys(), self._tensors.keys())
         made = {}
         for name in self._tensors:
             flat: list[Any] = []
@@ -246,8 +259,7 @@ class Validator:
     def _elements(self, name: str, flat: Sequence[Any] | Array, shape: tuple[int, ...]) -> Array:
         tensor = self._tensors[name]
         wanted = tensor.shape
-        fits = len(shape) == len(wanted) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=False))
-        if not fits or 0 in shape:
+        if not fits(shape, wanted):
             raise _refusal([Detail(name, f"expected shape {list(wanted)}, got {list(shape)}")])
         dtype = "object" if tensor.dtype in {"str", "object"} else tensor.dtype
         if isinstance(flat, np.ndarray):
@@ -259,11 +271,12 @@ class Validator:
             made = [check(value) for value in flat]
         except Mismatch as wrong:
             raise _refusal([Detail(name, f"expected {tensor.dtype}, got {wrong.got}")], unreadable=True) from None
-        with np.errstate(over="ignore"):
-            return np.array(made, dtype=dtype).reshape(shape)
+        return self._array(made, dtype).reshape(shape)
 
     def _ruled(self, arrays: Mapping[str, Array]) -> Batch:
         batch = _batch_of_tensors(arrays)
+        if not self.rules:
+            return batch
         for name, array in arrays.items():
             try:
                 self._check_rule(name, array, batch.rows)
@@ -320,9 +333,19 @@ def _flatten(nested: Any, flat: list[Any], name: str, depth: int = 0) -> tuple[i
     return (len(nested), *(shapes.pop() if shapes else ()))
 
 
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """An array of that shape has an element, and the signature's number of them where that names one."""
+    if len(shape) != len(wanted):
+        return False
+    for size, want in zip(shape, wanted, strict=True):  # noqa: SIM110 - a generator takes twice as long
+        if not size or want not in (-1, size):
+            return False
+    return True
+
+
 def _batch_of_tensors(arrays: Mapping[str, Array]) -> Batch:
-    counts = {array.shape[0] if array.ndim else 1 for array in arrays.values()}
-    return Batch(arrays, min(counts) if counts else 0)
+    rows = [array.shape[0] if array.ndim else 1 for array in arrays.values()]
+    return Batch(arrays, min(rows, default=0))
 
 
 def _rows_of(arrays: Mapping[str, tuple[Any, Sequence[int]]]) -> int:

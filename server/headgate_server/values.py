@@ -14,7 +14,12 @@ INT_RANGES: Final[Mapping[str, tuple[int, int]]] = {
     **{f"int{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
 }
-FLOAT_LIMITS: Final[Mapping[str, float]] = {"float16": 65504.0, "float32": 3.4028235677973366e38, "float64": math.inf}
+# What is larger becomes an infinity; a 32-bit float rounds, so that its limit is a little above its largest number.
+FLOAT_LIMITS: Final[Mapping[str, float]] = {
+    "float16": 65504.0,
+    "float32": math.nextafter(3.4028235677973366e38, 0.0),
+    "float64": math.inf,
+}
 # Above this a whole number may change when it becomes a 64-bit (32, 16) float.
 EXACT_WHOLE: Final[Mapping[str, int]] = {"float16": 1 << 11, "float32": 1 << 24, "float64": 1 << 53}
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from headgate_server.signature import Inputs
 from headgate_server.validation import Batch
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """A named result: an array, or a list where the runtime gives no array."""
 
     name: str

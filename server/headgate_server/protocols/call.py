@@ -5,8 +5,8 @@ the model (alone, merged with others, inline or not) needs to know nothing of pr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 CSV: Final = "text/csv"
 BINARY: Final = "application/octet-stream"
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """A request body as it came, inflated, with what its headers say of it."""
 
     raw: bytes
@@ -39,23 +39,20 @@ class Content:
             raise RequestFailed(400, "bad_json", where if text else "the body is empty") from None
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What an answer may say of its request."""
 
     request_id: str
     latency_ms: float
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     body: bytes
     media: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A prediction to make."""
 
     batch: Batch

@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,16 +22,15 @@ def plain(values: Any) -> Any:
         if values.dtype.kind == "M":
             return np.datetime_as_string(values).tolist()
         # float32 goes as it is: orjson writes its shortest form, not the 64-bit one's tail of noise.
-        return (
-            values
-            if values.dtype.kind in "biuf" and values.dtype.itemsize > 1 and _contiguous(values)
-            else values.tolist()
-        )
+        as_it_is = values.ndim and values.flags.c_contiguous and _is_known(values.dtype)
+        return values if as_it_is else values.tolist()
     return values
 
 
-def _contiguous(values: Any) -> bool:
-    return bool(values.flags.c_contiguous and values.dtype.isnative and values.dtype != np.float16 and values.ndim)
+@lru_cache(maxsize=64)
+def _is_known(dtype: np.dtype[Any]) -> bool:
+    """Whether orjson writes arrays of it."""
+    return dtype.kind in "biuf" and dtype.itemsize > 1 and dtype.isnative and dtype != np.float16
 
 
 def _other(value: Any) -> Any:

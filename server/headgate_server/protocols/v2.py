@@ -6,17 +6,16 @@ as bytes only and goes out in JSON as FP32, which holds it exactly; BF16 is not 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from headgate_server.loaders.runtime import Model, Output
-from headgate_server.protocols import tensors
+from headgate_server.protocols import tensors, v2_lone
 from headgate_server.protocols.call import BINARY, Call, Content, Facts, Reply
 from headgate_server.protocols.jsonable import dumps, plain
-from headgate_server.signature import Column, Columns, Tensor
+from headgate_server.signature import Columns
 from headgate_server.validation import Array, Batch, Detail, InvalidInput, Validator
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ KINDS: Final[Mapping[str, str]] = {
 UNSUPPORTED: Final = ("classification", "shared_memory_region")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """An output that the request wants, and how."""
 
     name: str
@@ -44,10 +42,19 @@ class Asked:
 
 def read(content: Content, loaded: "Loaded") -> Call:
     body = content.json()
+    lone = _lone(loaded.validator)
+    if lone is not None and content.json_bytes is None and (made := v2_lone.batch(body, lone)) is not None:
+        asked = [Asked(name, False) for name in loaded.model.default_outputs]
+        return Call(made, loaded.model.default_outputs, partial(_answer, body, asked, loaded))
     tail = memoryview(b"" if content.json_bytes is None else content.raw)[content.json_bytes or 0 :]
     made = batch(body, loaded.validator, tail)
     asked = wanted(body, loaded.model)
     return Call(made, [o.name for o in asked], partial(_answer, body, asked, loaded))
+
+
+@lru_cache(maxsize=2)  # the model that is served, and the one that takes its place
+def _lone(validator: Validator) -> v2_lone.Lone | None:
+    return v2_lone.compiled(validator)
 
 
 def batch(body: Any, validator: Validator, tail: memoryview = memoryview(b"")) -> Batch:  # noqa: B008 - immutable
@@ -57,16 +64,16 @@ def batch(body: Any, validator: Validator, tail: memoryview = memoryview(b"")) -
     if not isinstance(body.get("id", ""), str):
         raise InvalidInput("id: expected a string")
     _parameters(body, "parameters")
-    known = _known(validator)
+    known, unnamed = validator.datatypes, validator.unnamed
     given: dict[str, tuple[Any, Sequence[int]]] = {}
     for n, item in enumerate(body["inputs"]):
         name, flat, shape, datatype, tail = _input(item, n, tail)
-        if len(known) == 1 and not next(iter(known.values())).named:
-            name = next(iter(known))  # MLflow's tensor without a name takes any
+        if unnamed is not None:
+            name = unnamed  # MLflow's tensor without a name takes any
         if name in given:
             raise InvalidInput(f"inputs[{n}]: the name stands there twice")
-        if name in known and not _accepts(known[name].datatype, datatype):
-            message = f"expected {known[name].datatype}, got {datatype}"
+        if name in known and not _accepts(known[name], datatype):
+            message = f"expected {known[name]}, got {datatype}"
             raise InvalidInput(f"{name}: {message}", [Detail(name, message)])
         given[name] = (flat, shape)
     if len(tail):
@@ -102,20 +109,6 @@ def metadata(model: Model, name: str, version: str) -> dict[str, Any]:
     return {"name": name, "versions": [version], "platform": model.platform, "inputs": inputs, "outputs": outputs}
 
 
-class _Known:
-    """What the signature says of one input name."""
-
-    def __init__(self, item: Column | Tensor) -> None:
-        self.datatype = item.datatype
-        self.named = item.named if isinstance(item, Tensor) else True
-
-
-def _known(validator: Validator) -> dict[str, _Known]:
-    inputs = validator.inputs
-    items: Sequence[Column | Tensor] = inputs.columns if isinstance(inputs, Columns) else inputs.tensors
-    return {item.name: _Known(item) for item in items}
-
-
 def _parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     given = item.get("parameters")
     if given is None:
@@ -141,7 +134,7 @@ def _input(item: Any, n: int, tail: memoryview) -> tuple[str, Any, Sequence[int]
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise InvalidInput(f"{where}: expected an object with a name")
     shape, datatype, data = item.get("shape"), item.get("datatype"), item.get("data")
-    if not isinstance(shape, list) or len(shape) > MAX_DEPTH or not all(type(d) is int and d >= 0 for d in shape):
+    if not isinstance(shape, list) or len(shape) > MAX_DEPTH or not _are_sizes(shape):
         # Bounded before it is multiplied: a long shape of large numbers takes the event loop for minutes.
         raise InvalidInput(f"{where}: shape: expected a list of at most {MAX_DEPTH} whole numbers")
     if not isinstance(datatype, str) or datatype not in KINDS:
@@ -159,15 +152,21 @@ def _input(item: Any, n: int, tail: memoryview) -> tuple[str, Any, Sequence[int]
     return item["name"], tensors.decode(tail[:size], datatype, math.prod(shape), where), shape, datatype, tail[size:]
 
 
+def _are_sizes(shape: Sequence[Any]) -> bool:
+    return all(type(size) is int and size >= 0 for size in shape)
+
+
 def _of_json(data: Any, datatype: str, shape: Sequence[int], where: str) -> list[Any]:
     if datatype == "FP16":
         raise InvalidInput(f"{where}: FP16 is taken as binary data only; send FP32")
     if not isinstance(data, list):
         raise InvalidInput(f"{where}: data: expected a list")
-    flat: list[Any] = []
-    _flatten(data, flat, 0)
-    if len(flat) != math.prod(shape):
-        raise InvalidInput(f"{where}: shape {shape} has {math.prod(shape)} elements, data has {len(flat)}")
+    flat: list[Any] = data
+    if list in map(type, data):
+        flat = []
+        _flatten(data, flat, 0)
+    if len(flat) != (elements := math.prod(shape)):
+        raise InvalidInput(f"{where}: shape {shape} has {elements} elements, data has {len(flat)}")
     if KINDS[datatype] == "whole" and not all(type(value) is int for value in flat if value is not None):
         raise InvalidInput(f"{where}: data: expected {datatype}, got something else")
     return flat
@@ -200,7 +199,7 @@ def _answer(
         _output(output, tail if want.binary else None) for want, output in zip(asked, outputs, strict=True)
     ]
     head = dumps(made)
-    if not any(want.binary for want in asked):
+    if not tail:
         return Reply(head)
     return Reply(b"".join([head, *tail]), BINARY, {"inference-header-content-length": str(len(head))})
 
@@ -209,17 +208,15 @@ def _output(output: Output, tail: list[bytes] | None) -> dict[str, Any]:
     values = output.values
     if not isinstance(values, np.ndarray):
         raise InvalidInput(f"outputs: {output.name} has no tensor form; ask for another output")
-    if tail is None and values.dtype == np.float16:
-        values = values.astype(np.float32)
-    made = {
-        "name": output.name,
-        "shape": list(values.shape),
-        "datatype": tensors.DATATYPES.get(values.dtype.name, "BYTES"),
-    }
+    datatype = tensors.datatype_of(values.dtype)
+    if tail is None and datatype == "FP16":
+        values, datatype = values.astype(np.float32), "FP32"
+    made = {"name": output.name, "shape": list(values.shape), "datatype": datatype}
     if tail is not None:
         tail.append(tensors.encode(values))
         return made | {"parameters": {"binary_data_size": len(tail[-1])}}
-    return made | {"data": _texts(values) if made["datatype"] == "BYTES" else plain(values.reshape(-1))}
+    made["data"] = _texts(values) if datatype == "BYTES" else plain(values.reshape(-1))
+    return made
 
 
 def _texts(values: Array) -> list[str]:
