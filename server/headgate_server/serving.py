@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 
-from headgate_server import connections, logs
+from headgate_server import connections, crowd, logs
 from headgate_server.app import operations_app, prediction_app
 from headgate_server.bringing_up import bring_up
 from headgate_server.counts import Counts
@@ -60,7 +60,8 @@ class Process:
         self._now = asyncio.Event()
         # A request that outlives reading its body and its prediction is stuck, and cut.
         patience = math.ceil(2 * config.timeout) + 1
-        self._http = _listener(connections.protocol(config.connection_max_age, config.timeout), patience)
+        room = crowd.most_connections()
+        self._http = _listener(connections.protocol(config.connection_max_age, config.timeout, room), patience)
         self._ops = _listener(connections.protocol(0, config.timeout), patience)
         self._http.config.app = prediction_app(
             self.state, self._counts, self._predictor, self._reloader, self._open_connections

@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 DEADLINE = 60.0
+# Said by the process itself: between fork and exec of a process with threads nothing is safe to run.
+LIMITED = (
+    "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0})); sys.argv[1:] = []; "
+    "runpy.run_module('headgate_server', run_name='__main__', alter_sys=True)"
+)
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,15 @@ class Reply:
 
 
 class ServerProcess:
-    """`python -m headgate_server` with the given settings (names without HEADGATE_, any case)."""
+    """`python -m headgate_server` with the given settings (names without HEADGATE_, any case).
 
-    def __init__(self, **settings: Any) -> None:
+    `descriptors`: so many may it have open at once.
+    """
+
+    def __init__(self, *, descriptors: int | None = None, **settings: Any) -> None:
+        self._command = [sys.executable, "-m", "headgate_server"]
+        if descriptors is not None:
+            self._command[1:] = ["-c", LIMITED.format(descriptors), "headgate_server"]
         given = {"host": "127.0.0.1", "port": 0, "ops_port": 0, "drain_delay": 0, "threads": 1} | settings
         kept = {k: v for k, v in os.environ.items() if not k.startswith("HEADGATE_")}
         self._environment = kept | {f"HEADGATE_{name.upper()}": str(value) for name, value in given.items()}
@@ -44,7 +55,7 @@ class ServerProcess:
 
     def start(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "headgate_server"],
+            self._command,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
