@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from headgate_server import __version__, logs, settings
+from headgate_server import __version__, heap, logs, settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure()
     for name in settings.unknown(os.environ):
         logs.warning("there is no such setting", variable=name)
+    heap.give_back()
     code = _serve(config)
     # A model call or a load that hangs in a thread must not keep a drained process alive.
     sys.stdout.flush()
