@@ -15,10 +15,13 @@ from headgate_server.connections import CAME_KEY
 from headgate_server.protocols.call import BINARY, CSV, Content
 from headgate_server.protocols.failures import JSON, RequestFailed
 from headgate_server.settings import Settings
+from headgate_server.shelf import Place
 
 # So much of a body that is too long is read and thrown away: closing on unread bytes would reset the connection
 # before the client has seen the 413.
 MAX_DISCARDED: Final = 64 << 20
+# Of a compressed body, which may become a thousand times as long: that takes a few milliseconds, more is for a thread.
+INLINE_BYTES: Final = 1 << 10
 CLOSE: Final = {"connection": "close"}
 JSON_LENGTH: Final = b"inference-header-content-length"
 # zlib's own choice between its header and gzip's, for each of which clients send either.
@@ -29,26 +32,32 @@ async def content(
     scope: Scope,
     receive: Receive,
     config: Settings,
+    place: Place,
     media: frozenset[str] = frozenset({JSON}),
     *,
     type_required: bool = False,
 ) -> Content:
-    """The body and what it is, or RequestFailed with 415, 413, 408 or 400."""
+    """The body and what it is, or RequestFailed with 415, 413, 429, 408 or 400."""
     headers = dict(reversed(scope["headers"]))  # of a header that stands there twice the first one holds
     kind = _media(headers.get(b"content-type"), media, type_required)
     encoding = _encoding(headers)
     if CAME_KEY in scope:  # all of it is here: there is nothing to wait for
-        raw = await _read(headers, receive, config.max_body_bytes)
+        raw = await _read(headers, receive, config.max_body_bytes, place)
     else:
         try:
             async with asyncio.timeout(config.timeout):
-                raw = await _read(headers, receive, config.max_body_bytes)
+                raw = await _read(headers, receive, config.max_body_bytes, place)
         except TimeoutError:
             # A client that stops in mid body would hold its place, and a drain, for ever.
             raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
     if encoding:
-        raw = _inflate(raw, config.max_body_bytes)
-    return Content(raw, kind, _json_bytes(headers, raw, media))
+        packed = len(raw)
+        if packed <= INLINE_BYTES:
+            raw = _inflate(raw, config.max_body_bytes)
+        else:
+            raw = await asyncio.to_thread(_inflate, raw, config.max_body_bytes)
+        place.take(max(0, len(raw) - packed))
+    return Content(raw, kind, _json_bytes(headers, raw, media), config.max_rows)
 
 
 @lru_cache(maxsize=64)  # clients send few of them; what they make up shall not fill the memory
@@ -101,12 +110,13 @@ def _inflate(raw: bytes, limit: int) -> bytes:
     return made
 
 
-async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, place: Place) -> bytes:
     stated = headers.get(b"content-length", b"")
-    if stated.isdigit() and int(stated) > limit + MAX_DISCARDED:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    received = 0
+    if stated.isdigit():
+        if int(stated) > limit + MAX_DISCARDED:
+            raise _too_large(limit)
+        place.expect(min(int(stated), limit))
+    first, body, received = b"", bytearray(), 0
     more = True
     while more:
         message = await receive()
@@ -117,13 +127,18 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) ->
         received += len(chunk)
         if received > limit + MAX_DISCARDED:
             raise _too_large(limit)
-        if received <= limit:
-            chunks.append(chunk)
+        if received > limit:
+            first, body = b"", bytearray()
+            continue
+        place.take(len(chunk))
+        # Nearly every body comes in one piece. One that comes byte by byte shall not be a list of bytes.
+        if received == len(chunk):
+            first = chunk
         else:
-            chunks.clear()
+            body += chunk
     if received > limit:
         raise _too_large(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return first + body if body else first
 
 
 def _too_large(limit: int) -> RequestFailed:

@@ -281,7 +281,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "`UntrustedTypes` names them. What the model's own files say about trust is never read.",
         _names,
     ),
-    Setting("max_body_bytes", "bytes", "8388608", "A longer request body is answered 413.", _whole(1, 1 << 40)),
+    Setting(
+        "max_body_bytes",
+        "bytes",
+        "8388608",
+        "A longer request body is answered 413. The bodies of all requests under way may have 8 times as much (16 MiB "
+        "or more), and their first 64 KiB as much again; beyond that 429 with Retry-After before the body is read.",
+        _whole(1, 1 << 40),
+    ),
     Setting("max_rows", "number", "10000", "A request with more rows is answered 413.", _whole(1, 10**9)),
     Setting(
         "max_queue",

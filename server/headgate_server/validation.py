@@ -327,10 +327,14 @@ def _flatten(nested: Any, flat: list[Any], name: str, depth: int = 0) -> tuple[i
         return ()
     if depth >= 16:
         raise InvalidInput(f"{name}: nested too deep", unreadable=True)
-    shapes = {_flatten(item, flat, name, depth + 1) for item in nested}
-    if len(shapes) > 1:
-        raise InvalidInput(f"{name}: the nested lists differ in length", unreadable=True)
-    return (len(nested), *(shapes.pop() if shapes else ()))
+    shape: tuple[int, ...] = ()
+    for n, item in enumerate(nested):
+        found = _flatten(item, flat, name, depth + 1)
+        # At once: of millions of lists the second one tells.
+        if n and found != shape:
+            raise InvalidInput(f"{name}: the nested lists differ in length", unreadable=True)
+        shape = found
+    return (len(nested), *shape)
 
 
 def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:

@@ -28,6 +28,7 @@ class Content(NamedTuple):
     raw: bytes
     media: str = JSON
     json_bytes: int | None = None  # where binary tensors follow: how much of it is JSON
+    max_rows: int = 1 << 40  # for a form whose rows are cheap to send and dear to keep
 
     def json(self) -> Any:
         """The body as JSON, or 400 with the place where it is none."""

@@ -5,10 +5,12 @@ Only the form is read here; whether a value fits is the validator's to say, as f
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from headgate_server.protocols.failures import too_many_rows
 from headgate_server.signature import Columns
 from headgate_server.validation import Batch, InvalidInput, Validator
 
@@ -17,15 +19,18 @@ NOTHING: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None
 BOOLEANS: Final = {"true": True, "false": False}
 
 
-def batch(raw: bytes, validator: Validator) -> Batch:
-    """The validated rows of a CSV text in UTF-8."""
+def batch(raw: bytes, validator: Validator, max_rows: int) -> Batch:
+    """The validated rows of a CSV text in UTF-8, or 413 before more of them than allowed are kept."""
     try:
-        lines = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True))
+        # Empty lines are never kept: one byte of such a body would take 60 of memory.
+        filled = filter(None, csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True))
+        lines = list(itertools.islice(filled, max_rows + 2))
     except UnicodeDecodeError:
         raise InvalidInput("the body is not UTF-8", unreadable=True) from None
     except csv.Error:
         raise InvalidInput("the body is not CSV", unreadable=True) from None
-    lines = [line for line in lines if line]
+    if len(lines) > max_rows + 1:
+        raise too_many_rows(max_rows)
     if len(lines) < 2:
         raise InvalidInput("expected a header line and one or more rows", unreadable=True)
     header, *rows = lines

@@ -81,3 +81,7 @@ def invalid(error: Exception) -> RequestFailed:
 
 def not_found(message: str) -> RequestFailed:
     return RequestFailed(404, "not_found", message)
+
+
+def too_many_rows(most: int) -> RequestFailed:
+    return RequestFailed(413, "too_large", f"more than {most} rows")

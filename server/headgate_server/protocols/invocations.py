@@ -26,7 +26,10 @@ FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 def read(content: Content, loaded: "Loaded") -> Call:
     validator = loaded.validator
-    made = csv_rows.batch(content.raw, validator) if content.media == CSV else batch(content.json(), validator)
+    if content.media == CSV:
+        made = csv_rows.batch(content.raw, validator, content.max_rows)
+    else:
+        made = batch(content.json(), validator)
 
     def answer(outputs: Sequence[Output], facts: Facts) -> Reply:
         del facts

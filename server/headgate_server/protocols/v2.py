@@ -49,7 +49,9 @@ def read(content: Content, loaded: "Loaded") -> Call:
     tail = memoryview(b"" if content.json_bytes is None else content.raw)[content.json_bytes or 0 :]
     made = batch(body, loaded.validator, tail)
     asked = wanted(body, loaded.model)
-    return Call(made, [o.name for o in asked], partial(_answer, body, asked, loaded))
+    # Not the body: it would be kept until the model has time.
+    echoed = {"id": body["id"]} if "id" in body else {}
+    return Call(made, [o.name for o in asked], partial(_answer, echoed, asked, loaded))
 
 
 @lru_cache(maxsize=2)  # the model that is served, and the one that takes its place
@@ -189,11 +191,9 @@ def _accepts(wanted_type: str, given: str) -> bool:
 
 
 def _answer(
-    body: Mapping[str, Any], asked: Sequence[Asked], loaded: "Loaded", outputs: Sequence[Output], _: Facts
+    echoed: Mapping[str, Any], asked: Sequence[Asked], loaded: "Loaded", outputs: Sequence[Output], _: Facts
 ) -> Reply:
-    made: dict[str, Any] = {"model_name": loaded.name, "model_version": loaded.version}
-    if "id" in body:
-        made["id"] = body["id"]
+    made: dict[str, Any] = {"model_name": loaded.name, "model_version": loaded.version, **echoed}
     tail: list[bytes] = []
     made["outputs"] = [
         _output(output, tail if want.binary else None) for want, output in zip(asked, outputs, strict=True)
