@@ -96,6 +96,19 @@ def test_heads_and_bodies_that_come_byte_by_byte_hold_nobody_up_and_are_ended_in
     assert good(impatient) == (200, 200)
 
 
+def test_probes_are_answered_while_the_model_runs_and_64_requests_wait_for_it(spinner):
+    ages = request(b'{"features": {"spins": 1000000000000, "index": 0}}')
+    with ServerProcess(model=spinner, timeout=60) as server, connections(server, 64) as waiting:
+        server.wait_ready()
+        for connection in waiting:
+            connection.say(ages)
+        server.wait_until(lambda: gauge(server, "in_flight") == 64)
+        for _ in range(20):
+            for path in ("/livez", "/readyz"):
+                assert server.request("GET", path, port=server.ops_port).status == 200
+        assert gauge(server, "in_flight") == 64  # it was busy all the while
+
+
 # -- heads ------------------------------------------------------------------------------------------------------
 
 
