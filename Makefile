@@ -1,7 +1,7 @@
 # Every chore has one entry. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install install-demo demo test lint format check requirements clean
-.PHONY: search statistics bench-serving cluster-up cluster-test cluster-down kind-test kind-down workflows manifests
+.PHONY: help install install-demo demo test lint format check requirements manifests clean
+.PHONY: search statistics bench-serving soak cluster-up cluster-test cluster-down kind-test kind-down workflows
 
 PYTHON ?= python3
 VENV   := .venv
@@ -74,6 +74,9 @@ statistics: install  ## Simulate rollouts and write the tables of docs/statistic
 
 bench-serving: install  ## Measure the server beside its peers on two quiet cores (over an hour; needs wrk; ARGS="--rounds 1 --only kserve")
 	@$(BIN)/python bench/serving/serving_bench.py $(ARGS)
+
+soak: install  ## Mixed load on a server for an hour; fails where its memory grows (ARGS="--minutes 5")
+	@$(BIN)/python tests/soak/soak.py $(ARGS)
 
 workflows:  ## Lint the GitHub workflows with actionlint
 	@$(TESTBED) build actionlint && "$$($(TESTBED) program actionlint)" .github/workflows/*.yml
