@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from headgate_server import __version__, heap, logs, settings
+from headgate_server.listening import bound
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,17 +35,24 @@ def _go(_number: int, _frame: FrameType | None) -> None:
 
 
 def _serve(config: settings.Settings) -> int:
-    # Imported late: `--help` and a bad setting answer at once.
-    import uvloop
-
-    from headgate_server.serving import Process, bound
-
     try:
         http, ops = bound(config.host, config.port), bound(config.host, config.ops_port)
     except OSError as error:
         logs.failure("the address cannot be used", detail=error.strerror, host=config.host, port=config.port)
         return 1
     ports = {"port": http.getsockname()[1], "ops_port": ops.getsockname()[1]}
+    if config.workers > 1:
+        logs.event(
+            "starting", headgate=__version__, model=config.model, host=config.host, **ports, workers=config.workers
+        )
+        from headgate_server.parent import Parent
+
+        return Parent(config, http, ops).run()
+    # Imported late: `--help` and a bad setting answer at once.
+    import uvloop
+
+    from headgate_server.serving import Process
+
     logs.event("starting", headgate=__version__, model=config.model, host=config.host, **ports)
 
     async def serve() -> None:

@@ -18,7 +18,8 @@ from headgate_server.protocols import v2
 from headgate_server.protocols.failures import JSON, RequestFailed, not_found
 from headgate_server.protocols.table import V2_MODEL
 from headgate_server.settings import Settings
-from headgate_server.state import State
+from headgate_server.state import NotReady, State
+from headgate_server.whole import Whole
 
 SECRET: Final = re.compile(r"key|password|token|secret|credentials")
 
@@ -45,7 +46,7 @@ def of_path(state: State, params: Mapping[str, str]) -> Loaded:
     return model
 
 
-def routes(state: State) -> APIRouter:
+def routes(state: State, whole: Whole) -> APIRouter:
     router = APIRouter()
 
     def get(handler: Callable[..., Awaitable[Response]], *paths: str) -> None:
@@ -53,7 +54,7 @@ def routes(state: State) -> APIRouter:
             router.add_api_route(path, handler, methods=["GET"])
 
     def ready() -> None:
-        if (waiting := state.not_ready) is not None:
+        if (waiting := whole.not_ready) is not None:
             raise RequestFailed(503, "not_loaded", f"{waiting.reason}: {waiting.message}")
 
     async def root() -> Response:
@@ -98,7 +99,8 @@ def routes(state: State) -> APIRouter:
         return _json(_metadata(state))
 
     async def health() -> Response:
-        return _json(_health(state), 200 if state.not_ready is None else 503)
+        waiting = whole.not_ready
+        return _json(_health(state, waiting), 200 if waiting is None else 503)
 
     async def drift() -> Response:
         return _json({"status": "no_reference"})
@@ -204,8 +206,7 @@ def _info(model: Loaded) -> dict[str, Any]:
     }
 
 
-def _health(state: State) -> dict[str, Any]:
-    waiting = state.not_ready
+def _health(state: State, waiting: NotReady | None) -> dict[str, Any]:
     body: dict[str, Any] = {
         "status": "healthy" if waiting is None else "unhealthy",
         "model_loaded": state.loaded is not None,

@@ -20,27 +20,26 @@ from headgate_server.protocols.failures import RequestFailed
 from headgate_server.reloading import Reloader
 from headgate_server.state import State
 from headgate_server.validation import InvalidInput
+from headgate_server.whole import Whole
 
 
-def prediction_app(
-    state: State, counts: Counts, predictor: Predictor, reloader: Reloader, open_connections: Callable[[], int]
-) -> Edge:
+def prediction_app(state: State, counts: Counts, predictor: Predictor, reloader: Reloader, whole: Whole) -> Edge:
     """Everything; for the prediction port."""
     app = _bare()
-    app.include_router(operations.routes(state, counts, predictor, open_connections))
+    app.include_router(operations.routes(whole))
     handlers = answering.handlers(state, counts, predictor)
     for path, predict in handlers.items():
         app.add_api_route(path, answering.framed(predict), methods=["POST"])  # for the refusal of other methods
-    app.include_router(about.routes(state))
+    app.include_router(about.routes(state, whole))
     app.include_router(reloading.routes(reloader, state))
     _shape_failures(app, counts)
     return Edge(HotPath(app, handlers, counts), state, counts)
 
 
-def operations_app(state: State, counts: Counts, predictor: Predictor, open_connections: Callable[[], int]) -> FastAPI:
+def operations_app(whole: Whole) -> FastAPI:
     """Operations only; for the port that the public Service does not carry."""
     app = _bare()
-    app.include_router(operations.routes(state, counts, predictor, open_connections))
+    app.include_router(operations.routes(whole))
     _shape_failures(app, None)
     return app
 

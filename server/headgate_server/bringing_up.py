@@ -4,8 +4,10 @@ The process stays alive either way, so that /readyz can tell the operator the re
 """
 
 import asyncio
+import contextlib
 import gc
 import random
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
@@ -19,13 +21,17 @@ from headgate_server.state import State
 FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 15.0
 
+# Within one the model is located and loaded, and it is over before another try is waited for.
+Turn = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 
-async def bring_up(state: State, source: Source, executor: Executor) -> None:
+
+async def bring_up(state: State, source: Source, executor: Executor, turn: Turn = contextlib.nullcontext) -> None:
     """Return when the model serves or can never serve."""
     wait = FIRST_WAIT
     while True:
         try:
-            await _attempt(state, source, executor)
+            async with turn():
+                await _attempt(state, source, executor)
             return
         except LoadError as error:
             state.failed(error)
@@ -50,7 +56,7 @@ async def _attempt(state: State, source: Source, executor: Executor) -> None:
         raise
     except Exception as error:
         raise unexpected(error) from error
-    state.loaded = loaded
+    state.serve(loaded)
     logs.event("ready", model=loaded.name, version=loaded.version, digest=loaded.located.digest, golden=loaded.golden)
 
 

@@ -8,7 +8,7 @@ import itertools
 import time
 import uuid
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,12 +53,12 @@ class Work:
 class Calls:
     """What runs, and what has run."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: MutableSequence[int] | None = None) -> None:
         self._running: dict[int, float] = {}
         self._numbers = itertools.count()
         self.mean_share = 0.0  # seconds of a thread that a request cost of late
-        self.rows = [0] * (len(ROW_EDGES) + 1)
-        self.rows_sum = 0
+        # Calls by rows, the last ones above every edge; then the rows of them all.
+        self.rows = [0] * (len(ROW_EDGES) + 2) if rows is None else rows
 
     @property
     def oldest(self) -> float:
@@ -91,7 +91,7 @@ class Calls:
     def _count(self, group: Sequence[Work]) -> None:
         rows = _rows(group)
         self.rows[bisect_left(ROW_EDGES, rows)] += 1
-        self.rows_sum += rows
+        self.rows[-1] += rows
 
 
 def _results(group: Sequence[Work]) -> list[Result]:

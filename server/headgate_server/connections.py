@@ -12,6 +12,7 @@ import math
 import random
 import struct
 import termios
+from collections.abc import Callable
 from typing import Any, Final
 
 from headgate_server.bounds import BoundedProtocol
@@ -36,10 +37,13 @@ class Arrivals:
         self.behind = 0
 
 
-def protocol(max_age: float, seconds: float, most: float = math.inf) -> type[BoundedProtocol]:
+def protocol(
+    max_age: float, seconds: float, most: float = math.inf, counted: Callable[[int], None] | None = None
+) -> type[BoundedProtocol]:
     """uvicorn's protocol, with the end of its connection in every request's scope; an age of 0 = never.
 
     A head, and whatever else a client has to do at once, may take `seconds`; there is room for `most` connections.
+    `counted` is told how many there are whenever that changes.
     """
     arrivals = Arrivals()
 
@@ -50,9 +54,16 @@ def protocol(max_age: float, seconds: float, most: float = math.inf) -> type[Bou
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if counted is not None:
+                counted(len(self.connections))
             if max_age:
                 spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, keeps no secret
                 self._ends = self.loop.time() + max_age * spread
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            if counted is not None:
+                counted(len(self.connections))
 
         def begun(self) -> None:
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]

@@ -3,7 +3,6 @@
 Written in the event loop only. The operator's verdicts rest on these numbers, so operations paths are not in them.
 """
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import Any
 
 from headgate_server.contract import BUCKET_UPPER_BOUNDS_SECONDS
 from headgate_server.predictions import PredictionCounts
-from headgate_server.state import State
 
 BUCKETS = len(BUCKET_UPPER_BOUNDS_SECONDS) + 1  # the last one is above every bound
 
@@ -46,19 +44,9 @@ class Counts:
         if kind == "invalid_input":
             self.schema_violations += 1
 
-    def as_json(self, state: State, open_connections: int) -> dict[str, Any]:
-        """The body of /counters."""
+    def as_json(self) -> dict[str, Any]:
+        """Their part of the body of /counters."""
         return {
-            "start_id": state.start_id,
-            "uptime_seconds": round(time.monotonic() - state.started, 3),
-            "model": state.model_name,
-            "version": state.model_version,
-            "revision": state.config.revision,
-            "ready": state.not_ready is None,
-            "draining": state.draining,
-            "in_flight": state.in_flight,
-            "open_connections": open_connections,
-            "last_request_age_seconds": state.last_request_age,
             "bucket_upper_bounds_seconds": list(BUCKET_UPPER_BOUNDS_SECONDS),
             "requests": [[group, code, row.count, row.buckets] for (group, code), row in sorted(self.rows.items())],
             "errors": [[kind, count] for kind, count in sorted(self.errors.items())],

@@ -49,6 +49,7 @@ class Edge:
         # A model that takes this one's place meanwhile did not make this answer.
         version = self._state.model_version
         operations = scope["path"] in OPERATIONS_PATHS
+        group = group_of(scope["path"])
         status = 0
 
         async def with_headers(message: Message) -> None:
@@ -59,7 +60,7 @@ class Edge:
             await send(message)
 
         if not operations:
-            self._state.began()
+            self._state.began(group)
         try:
             await self._app(scope, receive, with_headers)
         except Exception as error:  # noqa: BLE001
@@ -71,8 +72,8 @@ class Edge:
                 await answer(scope["path"], failed)(scope, receive, with_headers)
         finally:
             if not operations:
-                self._state.ended()
-                self._counts.answered(group_of(scope["path"]), status or 499, time.perf_counter() - began)
+                self._state.ended(group)
+                self._counts.answered(group, status or 499, time.perf_counter() - began)
 
     def _headers(self, scope: Scope, version: str) -> list[tuple[bytes, bytes]]:
         headers = [(ID_HEADER, scope[ID_KEY].encode())]

@@ -89,12 +89,12 @@ def _runtime(described: Description, config: Settings) -> Model:
                 from headgate_server.loaders import onnx_runtime
 
                 with memory.bounded():
-                    return onnx_runtime.load(described, config.threads or threads.quota())
+                    return onnx_runtime.load(described, threads.of_worker(config))
             case "xgboost":
                 from headgate_server.loaders import xgboost_native
 
                 with memory.bounded():
-                    return xgboost_native.load(described, config.threads or threads.quota())
+                    return xgboost_native.load(described, threads.of_worker(config))
             case _:
                 from headgate_server.loaders import skops_sklearn
 

@@ -25,6 +25,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line.update(_ALWAYS)
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -61,6 +62,14 @@ def configure() -> None:
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(logging.INFO)
     logging.captureWarnings(True)
+
+
+_ALWAYS: Final[dict[str, Any]] = {}
+
+
+def always(**fields: Any) -> None:
+    """On every line from now on."""
+    _ALWAYS.update(fields)
 
 
 def event(message: str, **fields: Any) -> None:

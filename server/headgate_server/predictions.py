@@ -39,7 +39,10 @@ class PredictionCounts:
                 self._turn += 1
                 found = bin_of(_row(output.values, self._turn), class_names)
                 if found is not None:
-                    self.bins[found] += 1
+                    self.counted(found)
+
+    def counted(self, found: Bin) -> None:
+        self.bins[found] += 1
 
     def as_json(self) -> list[tuple[Bin, int]]:
         return sorted(self.bins.items(), key=lambda item: (isinstance(item[0], str), item[0]))
@@ -84,11 +87,15 @@ def bin_of(value: Any, names: Sequence[str]) -> Bin | None:
             # What cannot be printed cannot be told either: lone surrogates are no JSON.
             if known and value.isprintable() and value:
                 return value
-            return f"~{crc32(value.encode('utf-8', 'surrogatepass')) % HASHES}"
+            return hashed(value)
         case None:
             return NO_NUMBER
         case _:
             return None
+
+
+def hashed(text: str) -> str:
+    return f"~{crc32(text.encode('utf-8', 'surrogatepass')) % HASHES}"
 
 
 def step(number: float) -> int:

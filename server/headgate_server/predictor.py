@@ -8,7 +8,7 @@ all threads are busy, share a call; one that is alone never waits for company un
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +42,7 @@ class Job(Work):
 class Predictor:
     """The queue of one model and the threads that it waits for."""
 
-    def __init__(self, threads: int, config: Settings) -> None:
+    def __init__(self, threads: int, config: Settings, batches: MutableSequence[int] | None = None) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="model")
         self._threads = self._free = threads
         self._timeout = config.timeout
@@ -53,7 +53,7 @@ class Predictor:
         self._rows = 0  # of all that waits
         self._turning = False  # a turn of the queue is on its way
         self._alarm: asyncio.TimerHandle | None = None  # the turn at which a window ends
-        self.calls = Calls()
+        self.calls = Calls(batches)
 
     @property
     def hung(self) -> bool:

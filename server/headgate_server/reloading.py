@@ -8,6 +8,7 @@ import asyncio
 import random
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 from fastapi import APIRouter
@@ -21,6 +22,10 @@ from headgate_server.protocols.failures import JSON, RequestFailed
 from headgate_server.reasons import LoadError
 from headgate_server.registry.source import Located, Source
 from headgate_server.state import State
+
+ONE_OF_SEVERAL: Final = (
+    "this server has several workers, and a reload would reach one of them: start the server anew, or with --workers=1"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Reloader:
                 if self._state.loaded is None:
                     self._state.failed(error)
                 raise
-            self._state.loaded = now
+            self._state.serve(now)
             if located.origin == "registry":
                 self._state.registry_reached = True
             self._source.keep_only(located)
@@ -94,6 +99,8 @@ def routes(reloader: Reloader, state: State) -> APIRouter:
 
     async def reload(request: Request) -> Response:
         admin.permit(request, state.config.admin_key)
+        if state.config.workers > 1:
+            raise RequestFailed(409, "reload_failed", ONE_OF_SEVERAL)
         try:
             outcome = await reloader.reload()
         except LoadError as error:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from headgate_server import contract
 
 PREFIX: Final = "HEADGATE_"
+MOST_WORKERS: Final = 64
 
 
 class Golden(StrEnum):
@@ -87,6 +88,7 @@ class Settings:
     batch_max_rows: int
     batch_max_wait: float
     threads: int
+    workers: int
     host: str
     port: int
     ops_port: int
@@ -294,8 +296,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "max_queue",
         "number",
         "256",
-        "So many requests may wait for the model; one more is answered 429 with Retry-After before its body is read, "
-        "and so is one that could not be answered within `timeout`.",
+        "So many requests may wait for the model, in each worker; one more is answered 429 with Retry-After before its "
+        "body is read, and so is one that could not be answered within `timeout`.",
         _whole(1, 1_000_000),
     ),
     Setting("timeout", "seconds", "30", "A prediction that takes longer is answered 504.", _seconds(0.001, 86400)),
@@ -319,8 +321,17 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "threads",
         "number",
         "0",
-        "Threads of the model's runtime. 0 = the CPU quota of the container, at least 1.",
+        "Threads of the model's runtime, in each worker. 0 = the CPU quota of the container, shared among the "
+        "workers, at least 1.",
         _whole(0, 1024),
+    ),
+    Setting(
+        "workers",
+        "number",
+        "1",
+        "Processes that serve the model, at most 64, each with a copy of it: for models that keep Python busy, on more "
+        "than one CPU. With more than 1 a parent process replaces a worker that dies.",
+        _whole(1, MOST_WORKERS),
     ),
     Setting("host", "address", "0.0.0.0", "The address to listen on.", _text),
     Setting(
@@ -392,6 +403,10 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 def _check_together(settings: Settings) -> None:
     if not settings.model:
         raise SettingsError("--model or HEADGATE_MODEL is required: models:/<name>/<version>, or a path")
+    if settings.workers > 1 and settings.reload_interval:
+        raise SettingsError("--reload-interval: only with --workers=1; several would change one after the other")
+    if settings.workers > 1 and settings.fallback is not None:
+        raise SettingsError("--fallback: only with --workers=1; of several some could find the registry and some not")
     if settings.model.startswith("models:"):
         reference = registry_reference(settings.model)
         if settings.reload_interval and reference.version and settings.fallback is None:

@@ -45,17 +45,30 @@ class State:
             return NotReady(Reason.DRAINING, "the process is ending")
         return None if self.loaded else self.waiting
 
+    def serve(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.changed()
+
+    def drain(self) -> None:
+        self.draining = True
+        self.changed()
+
     def step(self, reason: Reason, message: str) -> None:
         self.waiting = NotReady(reason, message)
+        self.changed()
 
     def failed(self, error: LoadError) -> None:
         self.waiting = NotReady(error.reason, error.message)
+        self.changed()
 
-    def began(self) -> None:
+    def changed(self) -> None:
+        """Whether this process is ready, or why not, may have changed: for the other workers."""
+
+    def began(self, _group: str) -> None:
         self.in_flight += 1
         self.last_request = time.monotonic()
 
-    def ended(self) -> None:
+    def ended(self, _group: str) -> None:
         self.in_flight -= 1
         self.last_request = time.monotonic()
 

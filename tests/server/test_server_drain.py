@@ -5,13 +5,11 @@ import http.client
 import json
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 
 import model_dirs
+from drain_load import Tally, drive
 from server_process import ServerProcess
 
 BODY = {"features": [5.1, 3.5, 1.4, 0.2]}
@@ -22,35 +20,9 @@ def model(tmp_path_factory):
     return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
 
 
-@dataclass
-class Tally:
-    """What a load driver saw."""
-
-    answered: int = 0
-    lost: list[str] = field(default_factory=list)
-    connections: set[int] = field(default_factory=set)
-    closing: int = 0
-
-
-async def drive(server: ServerProcess, tally: Tally, *, pooled: bool, go_on: Callable[[], bool]) -> None:
-    """Ask again and again, on one kept connection or on a fresh one each time, for as long as `go_on` says."""
-    connector = aiohttp.TCPConnector(limit=1, force_close=not pooled)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        while go_on():
-            try:
-                async with session.post(f"http://127.0.0.1:{server.port}/predict", json=BODY) as answer:
-                    body = await answer.json()
-                    if answer.status == 200 and body["prediction"] == 0:
-                        tally.answered += 1
-                        tally.closing += answer.headers.get("connection", "") == "close"
-                    else:
-                        tally.lost.append(f"{answer.status} {body}")
-            except (aiohttp.ClientError, OSError) as error:
-                tally.lost.append(repr(error))
-
-
-async def test_drain_under_load_loses_no_request_on_pooled_and_fresh_connections(model):
-    with ServerProcess(model=model, drain_delay=2) as server:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_drain_under_load_loses_no_request_on_pooled_and_fresh_connections(model, workers):
+    with ServerProcess(model=model, drain_delay=2, workers=workers) as server:
         await asyncio.to_thread(server.wait_ready)
         endpoint = asyncio.Event()  # set = still in the Service's endpoints, as kube-proxy would have it
         endpoint.set()
@@ -63,7 +35,7 @@ async def test_drain_under_load_loses_no_request_on_pooled_and_fresh_connections
 
         async with asyncio.TaskGroup() as drivers:
             for (kind, _), tally in tallies.items():
-                drivers.create_task(drive(server, tally, pooled=kind == "pooled", go_on=endpoint.is_set))
+                drivers.create_task(drive(server, tally, BODY, pooled=kind == "pooled", go_on=endpoint.is_set))
             await all_have_asked(20)
             server.terminate()
             await asyncio.to_thread(server.wait_for_log, "draining")
@@ -76,8 +48,9 @@ async def test_drain_under_load_loses_no_request_on_pooled_and_fresh_connections
         assert all(t.closing >= 10 for t in tallies.values())
 
 
-def test_an_idle_connection_is_left_to_its_client_also_when_nothing_new_is_accepted(model):
-    with ServerProcess(model=model, drain_delay=2) as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_idle_connection_is_left_to_its_client_also_when_nothing_new_is_accepted(model, workers):
+    with ServerProcess(model=model, drain_delay=2, workers=workers) as server:
         server.wait_ready()
         kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         kept.connect()
@@ -147,8 +120,9 @@ def test_a_server_that_never_was_ready_ends_at_once(tmp_path, number):
         assert server.wait() == 0
 
 
-def test_ctrl_c_does_not_wait_for_endpoints(model):
-    with ServerProcess(model=model, drain_delay=600) as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_does_not_wait_for_endpoints(model, workers):
+    with ServerProcess(model=model, drain_delay=600, workers=workers) as server:
         server.wait_ready().signal(signal.SIGINT)
         assert server.wait() == 0
 
@@ -179,7 +153,7 @@ async def test_pooled_clients_lose_nothing_when_their_connections_end_by_age(mod
         async with asyncio.TaskGroup() as drivers:
             for tally in tallies:
                 drivers.create_task(
-                    drive(server, tally, pooled=True, go_on=lambda t=tally: t.closing < 5 and not t.lost)
+                    drive(server, tally, BODY, pooled=True, go_on=lambda t=tally: t.closing < 5 and not t.lost)
                 )
         assert [t.lost for t in tallies] == [[]] * 4
         assert all(t.answered > t.closing for t in tallies)

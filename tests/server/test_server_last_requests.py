@@ -140,8 +140,9 @@ def test_a_long_prediction_is_answered_after_the_listeners_are_closed(spinner):
         assert server.wait() == 0
 
 
-def test_a_slow_upload_is_answered_and_a_second_sigterm_changes_nothing(model):
-    with ServerProcess(model=model, drain_delay=0) as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_slow_upload_is_answered_and_a_second_sigterm_changes_nothing(model, workers):
+    with ServerProcess(model=model, drain_delay=0, workers=workers) as server:
         server.wait_ready()
         with connected(server) as connection:
             connection.sendall(HEAD + ROW[:10])
@@ -155,8 +156,9 @@ def test_a_slow_upload_is_answered_and_a_second_sigterm_changes_nothing(model):
         assert server.wait() == 0
 
 
-def test_a_request_that_never_goes_on_is_cut_by_the_second_ctrl_c(model):
-    with ServerProcess(model=model, drain_delay=600) as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_never_goes_on_is_cut_by_the_second_ctrl_c(model, workers):
+    with ServerProcess(model=model, drain_delay=600, workers=workers) as server:
         server.wait_ready()
         with connected(server) as connection:
             connection.sendall(HEAD)

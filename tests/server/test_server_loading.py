@@ -392,6 +392,14 @@ def test_threads_follow_the_containers_quota(tmp_path, files, expected):
     assert threads.quota(tmp_path) == (expected or len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, 5), ({"workers": 2}, 2), ({"workers": 64}, 1), ({"threads": 3, "workers": 2}, 3)]
+)
+def test_workers_share_the_quota(monkeypatch, given, expected):
+    monkeypatch.setattr(threads, "quota", lambda: 5)
+    assert threads.of_worker(server_settings(**given)) == expected
+
+
 # -- telemetry --------------------------------------------------------------------------------------------------
 
 

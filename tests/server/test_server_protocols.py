@@ -12,6 +12,7 @@ from headgate_server.predictor import Predictor
 from headgate_server.registry.source import Source
 from headgate_server.reloading import Reloader
 from headgate_server.state import State
+from headgate_server.whole import Whole
 from server_settings import server_settings
 
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -319,7 +320,8 @@ async def test_a_mistake_of_ours_has_the_shape_of_its_path_too_and_the_log_no_da
     state = State(server_settings(model=tmp_path))
     counts, predictor = Counts(), Predictor(1, state.config)
     reloader = Reloader(state, Source(state.config), ThreadPoolExecutor())
-    app = prediction_app(state, counts, predictor, reloader, lambda: 0)
+    whole = Whole(state, counts, predictor, lambda: 0)
+    app = prediction_app(state, counts, predictor, reloader, whole)
 
     def broken(*_):
         raise KeyError("secret-value")

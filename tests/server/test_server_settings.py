@@ -50,6 +50,9 @@ def test_kubernetes_own_variable_for_a_service_called_headgate_is_no_port():
         ("HEADGATE_MAX_BODY_BYTES", "8Mi"),
         ("HEADGATE_REGISTRY_URI", "mlflow:5000"),
         ("HEADGATE_CONNECTION_MAX_AGE", "never"),
+        ("HEADGATE_WORKERS", "0"),
+        ("HEADGATE_WORKERS", "65"),
+        ("HEADGATE_WORKERS", "auto"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_of_its_setting(variable, value):

@@ -95,6 +95,8 @@ async def test_a_name_that_leads_nowhere_is_told(registry, model):
     [
         ({"model": "models:/iris/1", "registry_uri": "http://r:1", "reload_interval": "5"}, "reload-interval"),
         ({"model": "./model", "fallback": "./other"}, "fallback"),
+        ({"reload_interval": "5", "workers": "2"}, "reload-interval: only with --workers=1"),
+        ({"model": CHAMPION, "fallback": "./other", "workers": "2"}, "fallback: only with --workers=1"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(given, word):

@@ -13,6 +13,7 @@ from headgate_server.predictor import Predictor
 from headgate_server.registry.source import Located, Source
 from headgate_server.reloading import Reloader
 from headgate_server.state import State
+from headgate_server.whole import Whole
 from server_process import Reply
 from server_settings import server_settings
 
@@ -30,7 +31,9 @@ class AsgiClient:
         self._predictor = Predictor(1, self.state.config)
         self._loading = ThreadPoolExecutor(max_workers=1)
         self._reloader = Reloader(self.state, Source(self.state.config), self._loading)
-        self.app = prediction_app(self.state, Counts(), self._predictor, self._reloader, lambda: 0)
+        counts = Counts()
+        whole = Whole(self.state, counts, self._predictor, lambda: 0)
+        self.app = prediction_app(self.state, counts, self._predictor, self._reloader, whole)
 
     def __enter__(self) -> "AsgiClient":
         return self

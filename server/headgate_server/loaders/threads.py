@@ -7,6 +7,13 @@ import math
 import os
 from pathlib import Path
 
+from headgate_server.settings import Settings
+
+
+def of_worker(config: Settings) -> int:
+    """What the settings say, else a worker's share of the quota."""
+    return config.threads or max(1, quota() // config.workers)
+
 
 def quota(root: Path = Path("/sys/fs/cgroup")) -> int:
     """Whole CPUs of the cgroup's quota (v2, then v1), else the CPUs this process may run on; at least 1."""

@@ -54,6 +54,10 @@ class Source:
             logs.warning("the registry cannot be reached: the fallback is served", detail=error.message)
             return await asyncio.to_thread(self._fallback, self._config.fallback)
 
+    def stay_with(self, model: str, digest: str) -> None:
+        """From now on `model` is what is asked for, and nothing else than these files is found."""
+        self._config = replace(self._config, model=model, model_digest=digest)
+
     async def again(self, now: Located | None) -> Located:
         """What the settings name by now; `now` itself where that is still the same version."""
         found = await self._found(now)
