@@ -21,6 +21,7 @@ from headgate_server.loading import made_up
 from headgate_server.reasons import Reason
 from headgate_server.signature import Column, Columns, Tensor, Tensors
 from model_loading import loaded, refused
+from server_settings import server_settings
 
 # -- pickle and hostile skops -----------------------------------------------------------------------------------
 
