@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -12,12 +12,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from headgate_server import about, bodies
-from headgate_server.connections import BEGAN_KEY, CAME_KEY
 from headgate_server.counts import Counts
-from headgate_server.edge import ID_KEY
-from headgate_server.hot import Predict
+from headgate_server.edge import BEGAN_KEY, ID_KEY
+from headgate_server.loaders.runtime import Output
 from headgate_server.loading import Loaded
-from headgate_server.predictor import Predictor
+from headgate_server.predictor import Predictor, Waiter
 from headgate_server.protocols.call import Call, Content, Facts, Reply
 from headgate_server.protocols.failures import RequestFailed, too_many_rows
 from headgate_server.protocols.table import PREDICTING, Endpoint
@@ -29,47 +28,85 @@ from headgate_server.validation import InvalidInput
 INLINE_BYTES: Final = 64 << 10
 
 
-def handlers(state: State, counts: Counts, predictor: Predictor) -> dict[str, Predict]:
-    """Every path of the table with what answers there."""
-    shelf = Shelf(state.config.max_body_bytes)
-    # One at a time: a body of short lists is 40 times as large once it is read, and nothing is read faster by two.
-    reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
-    return {path: handler(e, state, counts, predictor, shelf, reading) for e in PREDICTING for path in e.paths}
+class Handler:
+    """What answers at the paths of one endpoint: called for any request, or asked step by step for a simple one."""
 
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        state: State,
+        counts: Counts,
+        predictor: Predictor,
+        shelf: Shelf,
+        reading: ThreadPoolExecutor,
+    ) -> None:
+        self.group = endpoint.group
+        self.shelf = shelf
+        self._endpoint, self._state, self._counts, self._predictor = endpoint, state, counts, predictor
+        self._config = state.config
+        self._reading = reading
 
-def handler(
-    endpoint: Endpoint, state: State, counts: Counts, predictor: Predictor, shelf: Shelf, reading: ThreadPoolExecutor
-) -> Predict:
-    config = state.config
+    async def __call__(self, scope: Scope, receive: Receive, params: Mapping[str, str]) -> Reply:
+        with Place(self.shelf) as place:
+            return await self._answered(scope, receive, params, place)
 
-    async def predict(scope: Scope, receive: Receive, params: Mapping[str, str]) -> Reply:
-        with Place(shelf) as place:
-            return await answered(scope, receive, params, place)
-
-    async def answered(scope: Scope, receive: Receive, params: Mapping[str, str], place: Place) -> Reply:
-        loaded = about.of_path(state, params)
-        predictor.admit()
+    async def _answered(self, scope: Scope, receive: Receive, params: Mapping[str, str], place: Place) -> Reply:
+        loaded = self.loaded(params)
+        self._predictor.admit()
+        endpoint = self._endpoint
         content = await bodies.content(
-            scope, receive, config, place, endpoint.media, type_required=endpoint.type_required
+            scope, receive, self._config, place, endpoint.media, type_required=endpoint.type_required
         )
         if len(content.raw) <= INLINE_BYTES:
             call = endpoint.read(content, loaded)
         else:
-            call = await _in_thread(reading, endpoint, content, loaded)
+            call = await _in_thread(self._reading, endpoint, content, loaded)
         del content  # it may be long until the model has time
-        if call.batch.rows > config.max_rows:
-            raise too_many_rows(config.max_rows)
-        came = scope.get(CAME_KEY)
-        last = came is not None and not came.behind
-        outputs = await predictor.run(loaded.model, call.batch, call.wanted, loaded.pace, last=last)
-        counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
-        elapsed = (time.perf_counter() - scope[BEGAN_KEY]) * 1000
-        return call.answer(outputs, Facts(scope[ID_KEY], round(elapsed, 3)))
+        self._bounded(call)
+        outputs = await self._predictor.run(loaded.model, call.batch, call.wanted, loaded.pace)
+        return self.answer(call, loaded, outputs, scope[ID_KEY], scope[BEGAN_KEY])
 
-    return predict
+    # -- step by step -----------------------------------------------------------------------------------------
+
+    def loaded(self, params: Mapping[str, str]) -> Loaded:
+        """The model that is asked, or RequestFailed with 503 or 404."""
+        return about.of_path(self._state, params)
+
+    def call(self, headers: Mapping[bytes, bytes], raw: bytes, loaded: Loaded, place: Place) -> Call:
+        """What a short body asks for that is all there, not packed, and no longer than the limit."""
+        self._predictor.admit()
+        place.take(len(raw))
+        endpoint = self._endpoint
+        content = bodies.whole(headers, raw, self._config, endpoint.media, type_required=endpoint.type_required)
+        call = endpoint.read(content, loaded)
+        self._bounded(call)
+        return call
+
+    def ask(self, call: Call, loaded: Loaded, done: Waiter) -> None:
+        """`done` is told the result, or that it took too long; perhaps before this returns."""
+        self._predictor.begin(loaded.model, call.batch, call.wanted, loaded.pace, done)
+
+    def answer(self, call: Call, loaded: Loaded, outputs: Sequence[Output], request_id: str, began: float) -> Reply:
+        self._counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
+        return call.answer(outputs, Facts(request_id, round((time.perf_counter() - began) * 1000, 3)))
+
+    def late(self) -> RequestFailed:
+        return self._predictor.late()
+
+    def _bounded(self, call: Call) -> None:
+        if call.batch.rows > self._config.max_rows:
+            raise too_many_rows(self._config.max_rows)
 
 
-def framed(predict: Predict) -> Callable[[Request], Awaitable[Response]]:
+def handlers(state: State, counts: Counts, predictor: Predictor) -> dict[str, Handler]:
+    """Every path of the table with what answers there."""
+    shelf = Shelf(state.config.max_body_bytes)
+    # One at a time: a body of short lists is 40 times as large once it is read, and nothing is read faster by two.
+    reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
+    return {path: Handler(e, state, counts, predictor, shelf, reading) for e in PREDICTING for path in e.paths}
+
+
+def framed(predict: Handler) -> Callable[[Request], Awaitable[Response]]:
     """The same for a framework."""
 
     async def handle(request: Request) -> Response:

@@ -13,8 +13,7 @@ from starlette.requests import Request
 from headgate_server import about, answering, operations, reloading
 from headgate_server.counts import Counts
 from headgate_server.edge import Edge
-from headgate_server.hot import HotPath
-from headgate_server.predictor import Predictor
+from headgate_server.hot import HotPath, Paths
 from headgate_server.protocols import failures
 from headgate_server.protocols.failures import RequestFailed
 from headgate_server.reloading import Reloader
@@ -23,17 +22,16 @@ from headgate_server.validation import InvalidInput
 from headgate_server.whole import Whole
 
 
-def prediction_app(state: State, counts: Counts, predictor: Predictor, reloader: Reloader, whole: Whole) -> Edge:
+def prediction_app(state: State, counts: Counts, paths: Paths, reloader: Reloader, whole: Whole) -> Edge:
     """Everything; for the prediction port."""
     app = _bare()
     app.include_router(operations.routes(whole))
-    handlers = answering.handlers(state, counts, predictor)
-    for path, predict in handlers.items():
-        app.add_api_route(path, answering.framed(predict), methods=["POST"])  # for the refusal of other methods
+    for path, handler in paths.handlers.items():
+        app.add_api_route(path, answering.framed(handler), methods=["POST"])  # for the refusal of other methods
     app.include_router(about.routes(state, whole))
     app.include_router(reloading.routes(reloader, state))
     _shape_failures(app, counts)
-    return Edge(HotPath(app, handlers, counts), state, counts)
+    return Edge(HotPath(app, paths, counts), state, counts)
 
 
 def operations_app(whole: Whole) -> FastAPI:

@@ -11,7 +11,6 @@ from typing import Final
 
 from starlette.types import Receive, Scope
 
-from headgate_server.connections import CAME_KEY
 from headgate_server.protocols.call import BINARY, CSV, Content
 from headgate_server.protocols.failures import JSON, RequestFailed
 from headgate_server.settings import Settings
@@ -41,15 +40,12 @@ async def content(
     headers = dict(reversed(scope["headers"]))  # of a header that stands there twice the first one holds
     kind = _media(headers.get(b"content-type"), media, type_required)
     encoding = _encoding(headers)
-    if CAME_KEY in scope:  # all of it is here: there is nothing to wait for
-        raw = await _read(headers, receive, config.max_body_bytes, place)
-    else:
-        try:
-            async with asyncio.timeout(config.timeout):
-                raw = await _read(headers, receive, config.max_body_bytes, place)
-        except TimeoutError:
-            # A client that stops in mid body would hold its place, and a drain, for ever.
-            raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
+    try:
+        async with asyncio.timeout(config.timeout):
+            raw = await _read(headers, receive, config.max_body_bytes, place)
+    except TimeoutError:
+        # A client that stops in mid body would hold its place, and a drain, for ever.
+        raise RequestFailed(408, "bad_request", "the body did not come in time", headers=CLOSE) from None
     if encoding:
         packed = len(raw)
         if packed <= INLINE_BYTES:
@@ -57,6 +53,19 @@ async def content(
         else:
             raw = await asyncio.to_thread(_inflate, raw, config.max_body_bytes)
         place.take(max(0, len(raw) - packed))
+    return Content(raw, kind, _json_bytes(headers, raw, media), config.max_rows)
+
+
+def whole(
+    headers: Mapping[bytes, bytes],
+    raw: bytes,
+    config: Settings,
+    media: frozenset[str] = frozenset({JSON}),
+    *,
+    type_required: bool = False,
+) -> Content:
+    """The same of a body that is all there, neither packed nor longer than the limit."""
+    kind = _media(headers.get(b"content-type"), media, type_required)
     return Content(raw, kind, _json_bytes(headers, raw, media), config.max_rows)
 
 

@@ -109,6 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
             broken = error.__context__
             self._refuse(broken.answer if isinstance(broken, _Broken) else NO_HTTP)
         else:
+            self.fed()
             if self._in_message:
                 if self.in_head and self._impatience is None:  # most heads come whole and need no timer
                     self._be_patient(self.patience)
@@ -118,6 +119,9 @@ class BoundedProtocol(HttpToolsProtocol):
                         self._refuse(TOO_LARGE if self._bytes > MAX_HEAD_BYTES else CROWDED)
             elif self._impatience is None and self.since is not None:
                 self._be_patient(self.idle)  # what came was empty lines
+
+    def fed(self) -> None:
+        """What came has been parsed."""
 
     # -- the parser -------------------------------------------------------------------------------------------
 
@@ -136,7 +140,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # a trailer: the request has been taken for what its head says
         if len(self.headers) >= MAX_FIELDS:
             raise _Broken(TOO_LARGE)
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._counted(0)
@@ -153,6 +160,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._counted(0)
         self._uncounted = True
+        self.part(body)
+
+    def part(self, body: bytes) -> None:
+        """A part of a request's body is there."""
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -160,12 +171,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._counted(0)
         if not self.parser.should_upgrade():
             self.whole()
-            if self.cycle.response_complete:
-                self._be_patient(self.idle)
 
     def whole(self) -> None:
         """A whole request is there."""
         super().on_message_complete()
+        if self.cycle.response_complete:
+            self._be_patient(self.idle)
 
     def _stay(self, rest: bytes) -> None:
         """The request asks for another protocol (Java's client does so with every first one): here it stays HTTP/1.1.

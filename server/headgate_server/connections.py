@@ -13,44 +13,40 @@ import random
 import struct
 import termios
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headgate_server.bounds import BoundedProtocol
 
+if TYPE_CHECKING:
+    from headgate_server.direct import Direct, Held
+
 JITTER: Final = 0.2  # so that connections made together do not end together
 SCOPE_KEY: Final = "headgate.connection_ends"
-CAME_KEY: Final = "headgate.came"
-BEGAN_KEY: Final = "headgate.began"
 # Above the idle time of any client's pool (90 s in Go, also for connections it opened and never used; 600 s in Google's
 # load balancers): the client, which knows when it sends, shall close first.
 IDLE_SECONDS: Final = 650
 LOOK_AGAIN_SECONDS: Final = 0.1
 
 
-class Arrivals:
-    """Requests that have come whole, bodies included, and that nobody has begun with.
-
-    The event loop starts them one after the other; who finds nobody behind him knows that he is the last of a turn.
-    """
-
-    def __init__(self) -> None:
-        self.behind = 0
-
-
 def protocol(
-    max_age: float, seconds: float, most: float = math.inf, counted: Callable[[int], None] | None = None
+    max_age: float,
+    seconds: float,
+    most: float = math.inf,
+    counted: Callable[[int], None] | None = None,
+    direct: "Direct | None" = None,
 ) -> type[BoundedProtocol]:
     """uvicorn's protocol, with the end of its connection in every request's scope; an age of 0 = never.
 
     A head, and whatever else a client has to do at once, may take `seconds`; there is room for `most` connections.
-    `counted` is told how many there are whenever that changes.
+    `counted` is told how many there are whenever that changes. A request that comes in one piece and that `direct`
+    knows is answered by it; every other one by the application.
     """
-    arrivals = Arrivals()
 
     class EndingProtocol(BoundedProtocol):
         patience, idle, room = seconds, IDLE_SECONDS, most
         _ends = math.inf
         _leaving = False
+        _held: "Held | None" = None  # a request for `direct`, of which not all has come
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -65,20 +61,49 @@ def protocol(
             if counted is not None:
                 counted(len(self.connections))
 
+        def fed(self) -> None:
+            if self._held is not None:
+                self._pass_on()
+
         def begun(self) -> None:
+            if direct is not None and self._free():
+                self._held = direct.held(self.parser, self.url, self.headers)
+            if self._held is None:
+                self._begin()
+
+        def part(self, body: bytes) -> None:
+            if self._held is None:
+                super().part(body)
+            else:
+                self._held.body += body
+
+        def whole(self) -> None:
+            held, self._held = self._held, None
+            if held is None:
+                super().whole()
+            else:
+                exchange = held.exchange(self, self._ends)
+                self.cycle = exchange  # type: ignore[assignment]
+                exchange.begin()
+
+        def _free(self) -> bool:
+            """Whether nothing is under way here that an answer would have to wait for."""
+            busy = self.cycle is not None and not self.cycle.response_complete
+            return not (busy or self._leaving or self.flow.write_paused or self.expect_100_continue)
+
+        def _pass_on(self) -> None:
+            """The rest of the body is yet to come: the application waits for it."""
+            held, self._held = self._held, None
+            if held is not None:
+                self._begin()
+                super().part(bytes(held.body))
+
+        def _begin(self) -> None:
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope[SCOPE_KEY] = self._ends
             super().begun()
             if self._leaving:
                 self.cycle.keep_alive = False
-
-        def whole(self) -> None:
-            super().whole()
-            scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-            # One that waits behind another of its connection begins in a later turn.
-            if BEGAN_KEY not in scope and not self.pipeline:
-                scope[CAME_KEY] = arrivals
-                arrivals.behind += 1
 
         def shutdown(self) -> None:
             """The process ends: a request of which anything has arrived is answered first."""

@@ -14,7 +14,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headgate_server import logs
-from headgate_server.connections import BEGAN_KEY, CAME_KEY, SCOPE_KEY, Arrivals
+from headgate_server.connections import SCOPE_KEY
 from headgate_server.contract import OPERATIONS_PATHS, REQUEST_ID_HEADER, VERSION_HEADER
 from headgate_server.counts import Counts
 from headgate_server.protocols.failures import RequestFailed, answer
@@ -23,6 +23,7 @@ from headgate_server.state import State
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 ID_KEY: Final = "headgate.request_id"
+BEGAN_KEY: Final = "headgate.began"
 ID_HEADER: Final = REQUEST_ID_HEADER.encode()
 MODEL_VERSION_HEADER: Final = VERSION_HEADER.encode()
 CONNECTION_CLOSE: Final = (b"connection", b"close")
@@ -41,11 +42,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        scope[ID_KEY] = _request_id(scope)
+        scope[ID_KEY] = request_id(next((value for name, value in scope["headers"] if name == ID_HEADER), None))
         scope[BEGAN_KEY] = began
-        came: Arrivals | None = scope.get(CAME_KEY)
-        if came is not None:
-            came.behind -= 1
         # A model that takes this one's place meanwhile did not make this answer.
         version = self._state.model_version
         operations = scope["path"] in OPERATIONS_PATHS
@@ -85,9 +83,9 @@ class Edge:
         return headers
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == ID_HEADER and REQUEST_ID.fullmatch(value):
-            return str(value.decode("ascii"))
+def request_id(given: bytes | None) -> str:
+    """The caller's, where that can be repeated as it is, or a new one."""
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return str(given.decode("ascii"))
     # As unique as a random UUID (the generator is seeded by the system, anew after a fork), for a fifth of its time.
     return f"{random.getrandbits(128):032x}"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import MutableSequence, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from headgate_server.calls import Calls, ModelFailed, Result, Work
 from headgate_server.loaders.runtime import Model, Output
@@ -25,11 +25,21 @@ HUNG_FACTOR: Final = 10
 UNKNOWN: Final = Pace()
 
 
+class Waiter(Protocol):
+    """Who is told what became of a job: a future, or somebody who answers at once."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Result, /) -> None: ...
+
+    def set_exception(self, error: TimeoutError, /) -> None: ...
+
+
 @dataclass(eq=False, slots=True)
 class Job(Work):
     """Work that waits, from its arrival to its outputs."""
 
-    done: asyncio.Future[Result]
+    done: Waiter
     since: float
     units: float  # its rows as its pace counts them
     timer: asyncio.TimerHandle | None = None
@@ -74,31 +84,37 @@ class Predictor:
             retry = {"retry-after": str(max(1, math.ceil(patience)))}
             raise RequestFailed(429, "overloaded", f"{waiting} requests wait for the model", headers=retry)
 
-    async def run(
-        self, model: Model, batch: Batch, wanted: Sequence[str], pace: Pace = UNKNOWN, *, last: bool = False
-    ) -> list[Output]:
-        """The outputs, or RequestFailed with 429, 504 or 500. After the `last` one of a turn there is no company to
-        wait for."""
+    async def run(self, model: Model, batch: Batch, wanted: Sequence[str], pace: Pace = UNKNOWN) -> list[Output]:
+        """The outputs, or RequestFailed with 429, 504 or 500."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        job = self.begin(model, batch, wanted, pace, done)
+        try:
+            return outputs_of(await done)
+        except TimeoutError:
+            raise self.late() from None
+        finally:
+            if job is not None and job.timer is not None:
+                job.timer.cancel()
+
+    def begin(self, model: Model, batch: Batch, wanted: Sequence[str], pace: Pace, done: Waiter) -> Job | None:
+        """What waits, or None where `done` has been told the result; RequestFailed with 429."""
         units = pace.rows(batch)
-        quick = pace.inline and pace.seconds(units) <= INLINE_SECONDS
-        if quick and not pace.mergeable:
-            return _outputs(self.calls.here([Work(model, pace, batch, wanted)])[0])
+        if pace.inline and not pace.mergeable and pace.seconds(units) <= INLINE_SECONDS:
+            done.set_result(self.calls.here([Work(model, pace, batch, wanted)])[0])
+            return None
         self.admit()
         loop = asyncio.get_running_loop()
-        job = Job(model, pace, batch, tuple(wanted), loop.create_future(), loop.time(), units)
+        job = Job(model, pace, batch, tuple(wanted), done, loop.time(), units)
         self._waiting.append(job)
         self._rows += batch.rows
-        if (last and quick) or (pace.inline and self._rows >= self._batch_rows):
-            self._turn(loop)  # nothing is gained by the rest of this turn: nobody comes, or a call is full
+        if pace.inline and self._rows >= self._batch_rows:
+            self._turn(loop)  # a call is full: nothing is gained by the rest of this turn
         else:
             self._turn_soon(loop)
-        try:
-            return _outputs(await job.done)
-        except TimeoutError:
-            raise RequestFailed(504, "timeout", f"no prediction within {self._timeout:g} s") from None
-        finally:
-            if job.timer is not None:
-                job.timer.cancel()
+        return job
+
+    def late(self) -> RequestFailed:
+        return RequestFailed(504, "timeout", f"no prediction within {self._timeout:g} s")
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -191,6 +207,8 @@ class Predictor:
 
     def _deliver(self, group: list[Job], results: list[Result]) -> None:
         for job, result in zip(group, results, strict=True):
+            if job.timer is not None:
+                job.timer.cancel()
             if not job.done.done():
                 job.done.set_result(result)
 
@@ -209,7 +227,7 @@ def _quick(job: Job) -> bool:
     return job.pace.inline and job.pace.seconds(job.units) <= INLINE_SECONDS
 
 
-def _outputs(result: Result) -> list[Output]:
+def outputs_of(result: Result) -> list[Output]:
     if isinstance(result, ModelFailed):
         raise RequestFailed(500, "model_failure", f"the model failed; see the log for {result.failure_id}")
     return result

@@ -18,11 +18,13 @@ from typing import cast
 
 import uvicorn
 
-from headgate_server import connections, crowd, logs
+from headgate_server import answering, connections, crowd, logs
 from headgate_server.accepting import Accepting, Fair
 from headgate_server.alone import Alone
 from headgate_server.app import operations_app, prediction_app
 from headgate_server.bringing_up import bring_up
+from headgate_server.direct import Direct
+from headgate_server.hot import Paths
 from headgate_server.listening import BACKLOG
 from headgate_server.loaders import threads
 from headgate_server.predictor import Predictor
@@ -83,11 +85,13 @@ class Process:
         # A request that outlives reading its body and its prediction is stuck, and cut.
         patience = math.ceil(2 * config.timeout) + 1
         room = crowd.most_connections()
-        kind = connections.protocol(config.connection_max_age, config.timeout, room, self._place.connected)
+        paths = Paths(answering.handlers(self.state, counts, self._predictor))
+        direct = Direct(paths, self.state, counts)
+        kind = connections.protocol(config.connection_max_age, config.timeout, room, self._place.connected, direct)
         self._http = _listener(kind, patience, self._place.fair)
         self._ops = _listener(connections.protocol(0, config.timeout), patience)
         whole = self._place.whole(self.state, counts, self._predictor, self._open_connections)
-        self._http.config.app = prediction_app(self.state, counts, self._predictor, self._reloader, whole)
+        self._http.config.app = prediction_app(self.state, counts, paths, self._reloader, whole)
         self._ops.config.app = operations_app(whole)
 
     async def run(self, http: socket.socket, ops: socket.socket) -> None:

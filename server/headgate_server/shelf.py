@@ -43,8 +43,12 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
         self._shelf.small -= self._small
         self._shelf.large -= self._large
+        self._small = self._large = 0
 
     def expect(self, size: int) -> None:
         """RequestFailed with 429 where so much could not be held now. It is not reserved: a client may promise much
@@ -56,6 +60,10 @@ class Place:
 
     def take(self, size: int) -> None:
         """Hold so much more, or RequestFailed with 429."""
+        if self._small + size <= SMALL and self._shelf.fits(size, 0):
+            self._shelf.small += size
+            self._small += size
+            return
         self.expect(size)
         small = min(size, SMALL - self._small)
         self._shelf.small += small

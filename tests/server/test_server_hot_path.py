@@ -5,40 +5,12 @@ import pytest
 import model_dirs
 from asgi_client import AsgiClient
 from headgate_server.hot import HotPath
-
-ROW = [5.1, 3.5, 1.4, 0.2]
-INFER = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": ROW}]}
-ASKED = [
-    ("/predict", {"features": ROW}),
-    ("/api/predict", {"features": ROW}),
-    ("/predict/batch", {"instances": [ROW, ROW]}),
-    ("/invocations", {"inputs": [ROW]}),
-    ("/v1/models/iris:predict", {"instances": [ROW]}),
-    ("/v2/models/iris/infer", INFER),
-    ("/v2/models/iris/versions/1/infer", INFER),
-    ("/v2/models/iris/versions/2/infer", INFER),
-    ("/v2/models/other/infer", INFER),
-    ("/v2/models/a/b/infer", INFER),
-    ("/predict", b"{"),
-    ("/invocations", {"inputs": [ROW], "instances": []}),
-    ("/predict", {"features": ["a"]}),
-    ("/v2/models/iris/infer", {}),
-]
+from server_requests import ASKED, INFER, plain
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
-
-
-def plain(reply):
-    """What does not change from one request to the next."""
-    body = reply.json
-    for changing in ("request_id", "latency_ms"):
-        if isinstance(body, dict):
-            body.pop(changing, None)
-    headers = {name: value for name, value in reply.headers.items() if name not in {"x-request-id", "content-length"}}
-    return reply.status, headers, body
 
 
 @pytest.mark.parametrize(("path", "body"), ASKED)
@@ -72,5 +44,5 @@ async def test_paths_that_clients_make_up_do_not_fill_the_memory(model):
     with AsgiClient(model) as client:
         for n in range(200):
             assert (await client.request("POST", f"/v2/models/m{n}/infer", INFER)).status == 404
-        assert len(client.app._app._known) <= 64
+        assert len(client.paths.known) <= 64
         assert (await client.request("POST", "/v2/models/iris/infer", INFER)).status == 200

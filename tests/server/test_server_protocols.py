@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import model_dirs
+from headgate_server.answering import handlers
 from headgate_server.app import prediction_app
 from headgate_server.counts import Counts
+from headgate_server.hot import Paths
 from headgate_server.predictor import Predictor
 from headgate_server.registry.source import Source
 from headgate_server.reloading import Reloader
@@ -321,7 +323,7 @@ async def test_a_mistake_of_ours_has_the_shape_of_its_path_too_and_the_log_no_da
     counts, predictor = Counts(), Predictor(1, state.config)
     reloader = Reloader(state, Source(state.config), ThreadPoolExecutor())
     whole = Whole(state, counts, predictor, lambda: 0)
-    app = prediction_app(state, counts, predictor, reloader, whole)
+    app = prediction_app(state, counts, Paths(handlers(state, counts, predictor)), reloader, whole)
 
     def broken(*_):
         raise KeyError("secret-value")

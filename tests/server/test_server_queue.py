@@ -71,31 +71,6 @@ async def test_what_arrives_in_one_turn_shares_a_call_in_the_order_of_arrival(pa
     asked.stop()
 
 
-async def test_after_the_last_one_of_a_turn_nobody_is_waited_for():
-    asked, model = predictor(), CountedModel()
-    first = asyncio.create_task(ask(asked, model, inline(), 1))
-    await asyncio.sleep(0)
-    assert model.calls == []
-    running = asked.run(model, batch_of(2), ["y"], inline(), last=True)
-    with pytest.raises(StopIteration) as done:  # it ran at once: there was nothing to wait for
-        running.send(None)
-    assert done.value.value[0].values.tolist() == [4.0]
-    assert await first == [2.0]
-    assert model.calls == [[1.0, 2.0]]
-    asked.stop()
-
-
-async def test_the_last_one_of_a_turn_waits_where_a_window_is_set_or_a_thread_runs_the_model():
-    model = CountedModel()
-    for asked, pace in ((predictor(batch_max_wait=0.001), inline()), (predictor(), SHARED)):
-        running = asyncio.ensure_future(asked.run(model, batch_of(2), ["y"], pace, last=True))
-        await asyncio.sleep(0)
-        assert model.calls == []
-        assert (await running)[0].values.tolist() == [4.0]
-        model.calls.clear()
-        asked.stop()
-
-
 async def test_a_model_that_minds_company_has_none():
     asked, model = predictor(), CountedModel()
     await asyncio.gather(*(ask(asked, model, ALONE, n) for n in range(10)))

@@ -33,6 +33,7 @@ from hostile import memory
 from server_process import ServerProcess
 
 EVERY_SECONDS = 10.0
+TELL_EVERY = 6
 MOST_GROWN_MIB = 2.0
 LAST_SECONDS = 30 * 60.0
 WORKERS = 8
@@ -123,6 +124,9 @@ async def soak(server: ServerProcess, load: Load, asked: Sequence[Kind], seconds
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         async with load.held():
             samples.append(Sample(time.monotonic() - began, memory(server), load.answered))
+        if len(samples) % TELL_EVERY == 0:
+            last = samples[-1]
+            sys.stderr.write(f"{last.seconds / 60:.0f} min: {last.resident_mib:.1f} MiB, {last.answered} answered\n")
     await asyncio.gather(*clients)
     return samples
 

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from headgate_server.answering import handlers
 from headgate_server.app import prediction_app
 from headgate_server.counts import Counts
+from headgate_server.hot import Paths
 from headgate_server.loading import Loaded, load
 from headgate_server.predictor import Predictor
 from headgate_server.registry.source import Located, Source
@@ -31,9 +33,10 @@ class AsgiClient:
         self._predictor = Predictor(1, self.state.config)
         self._loading = ThreadPoolExecutor(max_workers=1)
         self._reloader = Reloader(self.state, Source(self.state.config), self._loading)
-        counts = Counts()
-        whole = Whole(self.state, counts, self._predictor, lambda: 0)
-        self.app = prediction_app(self.state, counts, self._predictor, self._reloader, whole)
+        self.counts = Counts()
+        whole = Whole(self.state, self.counts, self._predictor, lambda: 0)
+        self.paths = Paths(handlers(self.state, self.counts, self._predictor))
+        self.app = prediction_app(self.state, self.counts, self.paths, self._reloader, whole)
 
     def __enter__(self) -> "AsgiClient":
         return self
