@@ -19,6 +19,8 @@ MAX_HEAD_BYTES: Final = 64 << 10
 MAX_FIELDS: Final = 256
 # Of all heads together that are not complete: many connections, each with its 64 KiB, are as bad as one without end.
 MAX_PENDING_BYTES: Final = 16 << 20
+# Who has sent no more than this is none of those that fill it, and is not refused for them.
+SPARED_BYTES: Final = 2 << 10
 MAX_AHEAD: Final = 32
 # So much of an answer must be taken within the patience, or its reader is none.
 LEAST_READ: Final = 64 << 10
@@ -115,8 +117,10 @@ class BoundedProtocol(HttpToolsProtocol):
                     self._be_patient(self.patience)
                 if not self._uncounted:
                     self._counted(self._bytes + len(data))
-                    if self._bytes > MAX_HEAD_BYTES or Pending.total > MAX_PENDING_BYTES:
-                        self._refuse(TOO_LARGE if self._bytes > MAX_HEAD_BYTES else CROWDED)
+                    if self._bytes > MAX_HEAD_BYTES:
+                        self._refuse(TOO_LARGE)
+                    elif self._bytes > SPARED_BYTES and Pending.total > MAX_PENDING_BYTES:
+                        self._refuse(CROWDED)
             elif self._impatience is None and self.since is not None:
                 self._be_patient(self.idle)  # what came was empty lines
 
@@ -205,6 +209,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, answer: bytes) -> None:
         """Nothing more is read. The answer is given only where it cannot be taken for that of an earlier request."""
         self._deaf = True
+        self._counted(0)
+        self.parser = httptools.HttpRequestParser(self)  # what the other one had gathered is of no use any more
         if answer == NO_HTTP and time.monotonic() - Pending.told > TELL_AGAIN_SECONDS:
             Pending.told = time.monotonic()
             logs.warning("a client does not speak HTTP/1.1 as RFC 9112 has it; told at most once a minute")
