@@ -1,5 +1,6 @@
 """`headgate-server`: read the settings, take the ports, serve until told to end."""
 
+import gc
 import os
 import signal
 import sys
@@ -48,10 +49,14 @@ def _serve(config: settings.Settings) -> int:
         from headgate_server.parent import Parent
 
         return Parent(config, http, ops).run()
-    # Imported late: `--help` and a bad setting answer at once.
+    # Imported late: `--help` and a bad setting answer at once. No garbage is looked for meanwhile: all of it stays.
+    gc.disable()
     import uvloop
 
     from headgate_server.serving import Process
+
+    gc.freeze()
+    gc.enable()
 
     logs.event("starting", headgate=__version__, model=config.model, host=config.host, **ports)
 

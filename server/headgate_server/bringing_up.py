@@ -69,7 +69,7 @@ async def load_located(located: Located, state: State, executor: Executor) -> Lo
 
     try:
         loaded = await loop.run_in_executor(executor, load, located, state.config, warming)
-        _settle()
+        settle(anew=state.loaded is not None)
         return loaded
     except LoadError:
         raise
@@ -77,10 +77,11 @@ async def load_located(located: Located, state: State, executor: Executor) -> Lo
         raise unexpected(error) from error
 
 
-def _settle() -> None:
+def settle(*, anew: bool = False) -> None:
     """What has been made so far stays: no collection of garbage looks at it again. One that came during a call of the
     model took longer than the call may, and the model was sent to a thread for good."""
-    gc.unfreeze()  # a model that was put away goes with the next collection
+    if anew:
+        gc.unfreeze()  # a model that was put away goes with this collection
     gc.collect()
     gc.freeze()
 

@@ -48,6 +48,15 @@ class Missing(Exception):  # noqa: N818 - the caller says what the absence means
     """RESOURCE_DOES_NOT_EXIST."""
 
 
+@asynccontextmanager
+async def connected(uri: str, credentials: Credentials, timeout: float, limit: int) -> AsyncIterator["Rest"]:
+    """With at most so many connections at a time."""
+    # Fresh ones: MLflow with several workers answers a kept-alive one only after 44 ms.
+    connector = aiohttp.TCPConnector(force_close=True, limit=limit)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield Rest(session, uri, credentials, timeout)
+
+
 class Rest:
     """GET calls to one MLflow server."""
 

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from headgate_server import logs, settings
 from headgate_server.digest import tree_digest
 from headgate_server.reasons import LoadError, Reason
-from headgate_server.registry import credentials, disk, download
-from headgate_server.registry.rest import Registered, Rest
+from headgate_server.registry import credentials, disk
 from headgate_server.registry.store import Store, identity
 from headgate_server.settings import Reference, Settings
+
+if TYPE_CHECKING:
+    from headgate_server.registry.rest import Registered, Rest
 
 Clock = Callable[[], float]
 
@@ -95,10 +96,12 @@ class Source:
     async def _from_registry(self, store: Store, reference: Reference, now: Located | None) -> Located:
         config = self._config
         access = await asyncio.to_thread(credentials.read, config.registry_credentials)
-        # Fresh connections: MLflow with several workers answers a kept-alive one only after 44 ms.
-        connector = aiohttp.TCPConnector(force_close=True, limit=download.PARALLEL + 1)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            rest = Rest(session, config.registry_uri, access, config.registry_timeout)
+        # Late: a client of HTTP is a tenth of the start, for nothing where the files are here.
+        from headgate_server.registry import download
+        from headgate_server.registry.rest import connected
+
+        limit = download.PARALLEL + 1
+        async with connected(config.registry_uri, access, config.registry_timeout, limit) as rest:
             registered = await rest.resolved(reference)
             if now is not None and now.identity == identity(config.registry_uri, registered):
                 return now
@@ -111,7 +114,9 @@ class Source:
                     return self._registered(path, known, registered, "cache")
                 return await self._download(store, rest, registered)
 
-    async def _download(self, store: Store, rest: Rest, registered: Registered) -> Located:
+    async def _download(self, store: Store, rest: "Rest", registered: "Registered") -> Located:
+        from headgate_server.registry import download
+
         began = asyncio.get_running_loop().time()
         root = await download.artifact_root(rest, registered)
         files = await download.listed(rest, root)
@@ -145,7 +150,7 @@ class Source:
         name = self._config.model_name or settings.registry_reference(self._config.model).name
         return Located(path, digest, name, _short(digest), "fallback", "fallback")
 
-    def _registered(self, path: Path, digest: str, registered: Registered, origin: str) -> Located:
+    def _registered(self, path: Path, digest: str, registered: "Registered", origin: str) -> Located:
         found = self._located(path, digest, registered.name, registered.version, origin, registered.source)
         return replace(found, identity=identity(self._config.registry_uri, registered))
 

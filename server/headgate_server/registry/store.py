@@ -21,13 +21,16 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headgate_server import logs
 from headgate_server.contract import DIGEST_PREFIX
 from headgate_server.digest import tree_digest
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry import disk, locks
-from headgate_server.registry.rest import Registered
+
+if TYPE_CHECKING:
+    from headgate_server.registry.rest import Registered
 
 
 class Store:
@@ -71,17 +74,19 @@ class Store:
     def close(self) -> None:
         self.keep_only("")
 
-    def digest_of(self, uri: str, registered: Registered) -> str | None:
+    def digest_of(self, uri: str, registered: "Registered") -> str | None:
         """The digest that this very version had when it was downloaded here."""
         return self._noted(self._versions / identity(uri, registered))
 
-    def turn(self, uri: str, registered: Registered) -> AbstractAsyncContextManager[None]:
+    def turn(self, uri: str, registered: "Registered") -> AbstractAsyncContextManager[None]:
         """Held while a version is downloaded: the others wait, and find it here."""
         return locks.turn(
             self._locks / f"download-{identity(uri, registered)}", "another process downloads the same version"
         )
 
-    async def add(self, uri: str, registered: Registered, fetch: Callable[[Path], Awaitable[int]]) -> tuple[str, Path]:
+    async def add(
+        self, uri: str, registered: "Registered", fetch: Callable[[Path], Awaitable[int]]
+    ) -> tuple[str, Path]:
         """Download into the store; (digest, directory), which is held."""
         async with self._incoming() as incoming:
             await fetch(incoming)
@@ -206,7 +211,7 @@ class Store:
         return text if re.fullmatch(r"sha256:[0-9a-f]{64}", text) else None
 
 
-def identity(uri: str, registered: Registered) -> str:
+def identity(uri: str, registered: "Registered") -> str:
     """One word for (registry, name, version, source, creation time): numbers restart when a model is made anew."""
     parts = [uri, registered.name, registered.version, registered.source, registered.created]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
