@@ -66,6 +66,8 @@ def protocol(
                 self._pass_on()
 
         def begun(self) -> None:
+            if self.cycle is not None and self.transport.is_closing():
+                return  # sent behind a request that was the last one here: nobody would see its answer
             if direct is not None and self._free():
                 self._held = direct.held(self.parser, self.url, self.headers)
             if self._held is None:
@@ -96,7 +98,8 @@ def protocol(
             held, self._held = self._held, None
             if held is not None:
                 self._begin()
-                super().part(bytes(held.body))
+                if held.body:
+                    super().part(held.body)
 
         def _begin(self) -> None:
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]

@@ -21,8 +21,10 @@ from headgate_server.contract import REQUEST_ID_HEADER, VERSION_HEADER
 from headgate_server.counts import Counts
 from headgate_server.edge import request_id
 from headgate_server.hot import Paths, failure
+from headgate_server.loading import Loaded
 from headgate_server.predictor import outputs_of
 from headgate_server.protocols import failures
+from headgate_server.protocols.call import Call
 from headgate_server.shelf import Place
 from headgate_server.state import State
 
@@ -140,6 +142,8 @@ class Exchange:
     def __init__(self, held: Held, connection: Connection, ends: float) -> None:
         self._held, self._connection, self._ends = held, connection, ends
         self.keep_alive = held.keep_alive
+        self._call: Call | None = None
+        self._loaded: Loaded | None = None
         self.disconnected = self.response_started = self.response_complete = False
 
     def begin(self) -> None:
@@ -152,10 +156,10 @@ class Exchange:
         self._place = Place(held.handler.shelf)
         state.began(held.handler.group)
         try:
-            self._loaded = held.handler.loaded(held.params)
-            self._call = held.handler.call(held.headers, held.body, self._loaded, self._place)
+            self._loaded = loaded = held.handler.loaded(held.params)
+            self._call = call = held.handler.call(held.headers, held.body, loaded, self._place)
             held.body = b""  # it may be long until the model has time
-            held.handler.ask(self._call, self._loaded, self)
+            held.handler.ask(call, loaded, self)
         except Exception as error:  # noqa: BLE001
             self._failed(error)
 
@@ -165,9 +169,11 @@ class Exchange:
         return self.response_complete
 
     def set_result(self, result: Result, /) -> None:
-        handler = self._held.handler
+        call, loaded = self._call, self._loaded
+        assert call is not None  # noqa: S101
+        assert loaded is not None  # noqa: S101
         try:
-            reply = handler.answer(self._call, self._loaded, outputs_of(result), self._id, self._began)
+            reply = self._held.handler.answer(call, loaded, outputs_of(result), self._id, self._began)
             more = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
         except Exception as error:  # noqa: BLE001
             self._failed(error)
@@ -214,6 +220,9 @@ class Exchange:
             connection.transport.write(b"".join(parts))
             if not self.keep_alive:
                 connection.transport.close()
+        # The connection keeps this until its next request: neither it nor the input shall wait for the collector then.
+        self._call = self._loaded = None
+        del self._connection, self._held
         connection.on_response_complete()
 
 

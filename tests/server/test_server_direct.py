@@ -1,8 +1,10 @@
 """What comes in one piece is answered straight from the parser: in the application's words, and counted alike."""
 
 import asyncio
+import gc
 import gzip
 import json
+import weakref
 
 import pytest
 
@@ -267,6 +269,33 @@ async def test_requests_of_one_turn_share_a_call(model, monkeypatch):
         assert all(transport.said.startswith(b"HTTP/1.1 200 OK") for transport in told)
         for protocol in made:
             protocol.connection_lost(None)
+
+
+async def test_a_connection_that_ends_leaves_nothing_for_the_collector_of_garbage(model):
+    async with listening(model) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            for said in (request(), request(b"{")):
+                protocol = server.protocol()
+                protocol.connection_made(_Transport())
+                protocol.data_received(said)
+                while not protocol.cycle.response_complete:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                ended = weakref.ref(protocol)
+                protocol.connection_lost(None)
+                del protocol
+                assert ended() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("last", [request(), request(b"", method="GET")])
+async def test_nothing_is_predicted_behind_the_last_answer_of_a_connection(model, last):
+    async with listening(model, max_age=1e-6) as server:
+        [answer] = await server.say(request(b"{") + last)  # which is refused before the next one is looked at
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+        assert [row[:3] for row in server.client.counts.as_json()["requests"]] == [["predict", 400, 1]]
 
 
 async def test_no_framework_and_no_task_stands_in_the_way(model, monkeypatch):
