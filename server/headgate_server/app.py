@@ -13,7 +13,7 @@ from starlette.requests import Request
 from headgate_server import about, answering, operations, reloading
 from headgate_server.counts import Counts
 from headgate_server.edge import Edge
-from headgate_server.hot import HotPath, Paths
+from headgate_server.hot import HotPath, Paths, failure
 from headgate_server.protocols import failures
 from headgate_server.protocols.failures import RequestFailed
 from headgate_server.reloading import Reloader
@@ -49,18 +49,11 @@ def _bare() -> FastAPI:
 def _shape_failures(app: FastAPI, counts: Counts | None) -> None:
     """Every failure leaves in the shape of its path."""
 
-    def tell(request: Request, failed: RequestFailed) -> Response:
-        if counts is not None:
-            counts.failed(failed.kind)
-        return failures.answer(request.url.path, failed)
+    def tell(request: Request, error: Exception) -> Response:
+        return failures.answer(request.url.path, failure(error, counts))
 
     async def failed(request: Request, error: Exception) -> Response:
-        return tell(
-            request, error if isinstance(error, RequestFailed) else RequestFailed(500, "internal", "internal error")
-        )
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        return tell(request, failures.invalid(error))
+        return tell(request, error)
 
     async def framework(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -71,7 +64,7 @@ def _shape_failures(app: FastAPI, counts: Counts | None) -> None:
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         RequestFailed: failed,
-        InvalidInput: invalid,
+        InvalidInput: failed,
         HTTPException: framework,
         Exception: failed,
     }

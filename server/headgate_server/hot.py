@@ -77,15 +77,16 @@ class HotPath:
             await send({"type": "http.response.body", "body": reply.body})
 
 
-def failure(error: Exception, counts: Counts) -> RequestFailed:
-    """What the client is told of it, once it is counted."""
+def failure(error: Exception, counts: Counts | None) -> RequestFailed:
+    """What the client is told of it, once it is counted, where anybody counts."""
     if isinstance(error, RequestFailed):
         failed = error
     elif isinstance(error, InvalidInput):
         failed = failures.invalid(error)
     else:
         failed = RequestFailed(500, "internal", "internal error")
-    counts.failed(failed.kind)
+    if counts is not None:
+        counts.failed(failed.kind)
     return failed
 
 
