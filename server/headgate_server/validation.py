@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headgate_server import lenient as lenient_values
 from headgate_server import rules as rule_file
-from headgate_server import values
+from headgate_server import uniform, values
 from headgate_server.rules import Rules
 from headgate_server.signature import Column, Columns, Inputs, Param, Tensor, Tensors
 from headgate_server.values import Mismatch
@@ -80,6 +80,7 @@ class Validator:
         of = lenient_values if lenient else values
         self._of_column = {name: of.OF_COLUMN[column.type] for name, column in self._columns.items()}
         self._of_tensor = {name: of.of_dtype(tensor.dtype) for name, tensor in self._tensors.items()}
+        self._uniform = None if lenient or rules else uniform.compiled(inputs)
 
     # -- what the protocols hand in ---------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class Validator:
             raise InvalidInput("data: expected a list of one or more rows", unreadable=True)
         if not self._columns:
             return self.tensor(rows)
-        if names is None:
+        if names is None or (self._uniform is not None and names == self._uniform.names):
             return self.positional(rows)
         if len(set(names)) != len(names):
             raise InvalidInput("columns: a name stands there twice", unreadable=True)
@@ -112,6 +113,8 @@ class Validator:
             return self.tensor(rows)
         if not isinstance(rows, list) or not rows:
             raise InvalidInput("expected a list of one or more rows", unreadable=True)
+        if self._uniform is not None and (read := uniform.columns(rows, self._uniform)) is not None:
+            return Batch(read, len(rows))
         self._check_width(rows, len(self._columns))
         return self._by_column({name: [row[n] for row in rows] for n, name in enumerate(self._columns)}, len(rows))
 

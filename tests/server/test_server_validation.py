@@ -192,6 +192,37 @@ def test_rows_that_fit_come_through_unchanged_in_every_format(case):
             assert batch.arrays[name].tolist() == [row[name] for row in rows]
 
 
+CELLS = st.one_of(
+    *[st.floats(allow_nan=True, allow_infinity=True)] * 4,
+    st.sampled_from([1e39, -1e39, 1.7e308, 3.4028235677973366e38, 3.4028234663852886e38, 0.1]),
+    st.sampled_from([None, True, 1, 2**60, 10**400, "1", []]),
+)
+ROWS = st.lists(st.lists(st.one_of(st.floats(-9, 9), CELLS), min_size=2, max_size=3), min_size=1, max_size=3)
+
+
+@given(st.sampled_from(["float", "double"]), ROWS, st.sampled_from([None, ["a", "b"], ["b", "a"]]))
+@settings(max_examples=300)
+def test_rows_of_floats_are_read_in_one_go_as_they_are_one_by_one(kind, rows, names):
+    signature = Columns((Column("a", kind), Column("b", kind)))
+    at_once, one_by_one = Validator(signature), Validator(signature)
+    assert at_once._uniform is not None
+    one_by_one._uniform = None
+
+    def told(validator):
+        try:
+            batch = validator.split(names, rows)
+        except InvalidInput as refused:
+            return refused.message, refused.details, refused.unreadable
+        return batch.rows, {name: (a.dtype, a.flags.c_contiguous, a.tobytes()) for name, a in batch.arrays.items()}
+
+    assert told(at_once) == told(one_by_one)
+
+
+@pytest.mark.parametrize("signature", [(("a", "double"), ("b", "float")), (("a", "long"),), (("a", "string"),)])
+def test_columns_that_are_not_all_of_one_float_type_are_read_one_by_one(signature):
+    assert Validator(Columns(tuple(Column(*each) for each in signature)))._uniform is None
+
+
 @given(signatures(), JSON_VALUES)
 def test_any_json_is_either_taken_or_refused_with_invalid_input(signature, body):
     validator = Validator(signature)
