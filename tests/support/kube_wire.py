@@ -134,6 +134,8 @@ class Wire:
             method, self._server + path, data=data, headers=sent, params=_texts(query), timeout=DEADLINE
         )
         is_json = response.headers.get("Content-Type", "").startswith(JSON)
+        if query.get("watch") and response.ok:
+            is_json = False  # an event a line, and nobody knows how many
         return Answer(response.status_code, response.headers, response.json() if is_json else response.text)
 
     def get(self, path: str, **options: Any) -> Answer:
