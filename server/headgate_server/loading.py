@@ -27,7 +27,8 @@ from headgate_server.settings import Golden, Settings, Validation
 from headgate_server.signature import Column, Columns, Inputs, kinds
 from headgate_server.validation import Batch, InvalidInput, Validator
 
-EXTRAS: Final = ("xgboost",)
+EXTRAS: Final = ("xgboost", "lightgbm")
+BOOSTERS: Final = {"", "lightgbm.basic.Booster"}
 MAX_EXAMPLE_BYTES: Final = 64 << 20
 MAX_MADE_UP: Final = 1 << 24
 
@@ -95,6 +96,12 @@ def _runtime(described: Description, config: Settings) -> Model:
 
                 with memory.bounded():
                     return xgboost_native.load(described, threads.of_worker(config))
+            # LightGBM's models in scikit-learn's style are skops files or pickles, and go the way of those.
+            case "lightgbm" if mlmodel.text(described.flavor_fields.get("model_class")) in BOOSTERS:
+                from headgate_server.loaders import lightgbm_native
+
+                with memory.bounded():
+                    return lightgbm_native.load(described, threads.of_worker(config))
             case _:
                 from headgate_server.loaders import skops_sklearn
 
@@ -106,7 +113,7 @@ def _runtime(described: Description, config: Settings) -> Model:
                         trust_types=config.trust_types,
                     )
     except ImportError as error:
-        # A runtime may be left out of an image, and that of boosted trees is an extra.
+        # A runtime may be left out of an image, and those of boosted trees are extras.
         extra = f": install headgate[{described.flavor}]" if described.flavor in EXTRAS else ""
         message = f"{described.flavor} models need the package {error.name}, which this image does not have{extra}"
         raise LoadError(Reason.UNSUPPORTED_FLAVOR, message) from None

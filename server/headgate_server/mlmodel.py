@@ -16,7 +16,7 @@ from headgate_server.reasons import LoadError, Reason
 
 MLMODEL: Final = "MLmodel"
 MAX_BYTES: Final = 4 << 20
-SERVED_FLAVORS: Final = ("onnx", "sklearn", "xgboost")
+SERVED_FLAVORS: Final = ("onnx", "sklearn", "xgboost", "lightgbm")
 
 
 @dataclass(frozen=True)

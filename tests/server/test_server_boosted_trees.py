@@ -199,18 +199,31 @@ def test_a_file_that_is_no_model_is_invalid(tmp_path, content, name):
 # -- the process --------------------------------------------------------------------------------------------------
 
 
-def test_without_the_extra_the_reason_says_what_to_install(tmp_path):
-    path = model_dirs.write(tmp_path, {"MLmodel": model_dirs.mlmodel({"xgboost": {"data": "model"}})})
-    code = "\n".join((LOADING.format(path=str(path), absent="xgboost"), "else: raise AssertionError"))
+@pytest.mark.parametrize("flavor", ["xgboost", "lightgbm"])
+def test_without_the_extra_the_reason_says_what_to_install(tmp_path, flavor):
+    path = model_dirs.write(tmp_path, {"MLmodel": model_dirs.mlmodel({flavor: {"data": "model"}})})
+    code = "\n".join((LOADING.format(path=str(path), absent=flavor), "else: raise AssertionError"))
     told = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True).stdout
     assert "UnsupportedFlavor" in told
-    assert "headgate[xgboost]" in told
+    assert f"headgate[{flavor}]" in told
 
 
-def test_an_onnx_model_imports_neither_xgboost_nor_scikit_learn(tmp_path):
+def test_without_the_library_that_lightgbm_needs_of_the_system_the_reason_names_it(tmp_path):
+    path = model_dirs.write(tmp_path / "model", {"MLmodel": model_dirs.mlmodel({"lightgbm": {"data": "model"}})})
+    fails = "raise OSError('libgomp.so.1: cannot open shared object file: No such file or directory')"
+    model_dirs.write(tmp_path / "packages", {"lightgbm/__init__.py": fails})
+    loading = LOADING.format(path=str(path), absent="none")
+    code = "\n".join((f"import sys; sys.path.insert(0, {str(tmp_path / 'packages')!r})", loading))
+    told = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True).stdout
+    assert "UnsupportedFlavor" in told
+    assert "libgomp.so.1: cannot open" in told
+    assert "libgomp1" in told
+
+
+def test_an_onnx_model_imports_neither_boosted_trees_nor_scikit_learn(tmp_path):
     path = model_dirs.onnx_iris(tmp_path)
     code = LOADING.format(path=str(path), absent="none")
-    code += "\nassert not {'xgboost', 'sklearn', 'skops', 'pandas', 'scipy'} & set(sys.modules)"
+    code += "\nassert not {'xgboost', 'lightgbm', 'sklearn', 'skops', 'pandas', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 

@@ -97,7 +97,9 @@ def load(
 def _file(described: Description, trust_pickle: bool) -> tuple[Path, str]:
     """The model's file and its format."""
     fields = described.flavor_fields
-    path = described.file(fields.get("pickled_model"), "pickled_model")
+    # LightGBM's flavor has another word for the same.
+    key = "data" if described.flavor == "lightgbm" else "pickled_model"
+    path = described.file(fields.get(key), key)
     given = text(fields.get("serialization_format"))
     # The stated format is the uploader's word; the file's first bytes decide. A skops file is a zip file.
     with path.open("rb") as file:
