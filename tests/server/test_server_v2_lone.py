@@ -5,6 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import model_dirs
+from asgi_client import AsgiClient
 from headgate_server.protocols import v2, v2_lone
 from headgate_server.signature import Column, Columns, Tensor, Tensors
 from headgate_server.validation import InvalidInput, Validator
@@ -69,6 +71,20 @@ def test_the_commonest_request_goes_the_short_way():
 )
 def test_a_signature_with_more_to_look_at_has_no_short_way(other):
     assert v2_lone.compiled(other) is None
+
+
+@pytest.mark.parametrize("body", [BODY, BODY | {"id": "a"}])
+async def test_the_answer_is_the_general_ways_to_the_byte(tmp_path, monkeypatch, body):
+    path = model_dirs.onnx_iris(tmp_path / "iris")
+    answers = []
+    for lone in (True, False):
+        if not lone:
+            monkeypatch.setattr(v2, "_lone", lambda _: None)
+        with AsgiClient(path) as client:
+            reply = await client.request("POST", "/v2/models/iris/infer", body)
+        assert set(reply.json) == {"model_name", "model_version", "outputs", *({"id"} & set(body))}
+        answers.append(reply.body)
+    assert answers[0] == answers[1]
 
 
 def test_what_only_rounding_makes_infinite_is_refused_both_ways():

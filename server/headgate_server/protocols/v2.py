@@ -42,15 +42,15 @@ class Asked(NamedTuple):
 
 def read(content: Content, loaded: "Loaded") -> Call:
     body = content.json()
+    # Not the body: it would be kept until the model has time, and nobody asked for it back.
+    echoed = {"id": body["id"]} if isinstance(body, dict) and "id" in body else {}
     lone = _lone(loaded.validator)
     if lone is not None and content.json_bytes is None and (made := v2_lone.batch(body, lone)) is not None:
         asked = [Asked(name, False) for name in loaded.model.default_outputs]
-        return Call(made, loaded.model.default_outputs, partial(_answer, body, asked, loaded))
+        return Call(made, loaded.model.default_outputs, partial(_answer, echoed, asked, loaded))
     tail = memoryview(b"" if content.json_bytes is None else content.raw)[content.json_bytes or 0 :]
     made = batch(body, loaded.validator, tail)
     asked = wanted(body, loaded.model)
-    # Not the body: it would be kept until the model has time.
-    echoed = {"id": body["id"]} if "id" in body else {}
     return Call(made, [o.name for o in asked], partial(_answer, echoed, asked, loaded))
 
 
