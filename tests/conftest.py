@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from hypothesis import settings
 
-# A check of a commit says the same of it each time. `make search` looks for what no commit's own examples show.
-settings.register_profile("repeatable", derandomize=True, print_blob=True)
-settings.register_profile("search", print_blob=True)
+# A check of a commit says the same of it each time, on a slow machine, too; `make search` looks for the rest.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("search", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 
