@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from headgate_server.loaders import memory
 from headgate_server.loaders.runtime import Output, OutputSpec
 from headgate_server.mlmodel import Description
 from headgate_server.reasons import LoadError, Reason
@@ -13,6 +14,20 @@ from headgate_server.validation import Array, Batch
 
 NUMBERS: Final = {"integer", "long", "float", "double", "boolean"}
 Predict = Callable[[Array], Array]
+
+
+class NotServed(Exception):  # noqa: N818 - a verdict on a good file
+    """The file is as it should be, of models that are not served; the message says which."""
+
+
+def refusal(error: Exception, file: str, library: str) -> LoadError:
+    """What is told of a file that was not taken, whatever was raised on it."""
+    if isinstance(error, NotServed):
+        return LoadError(Reason.UNSUPPORTED_FLAVOR, f"{error} are not served")
+    if memory.lacked(error):
+        return memory.lacking(file)
+    said = f": {error}" if isinstance(error, ValueError) else ""
+    return LoadError(Reason.ARTIFACT_INVALID, f"{file} is not a model of {library}'s: {type(error).__name__}{said}")
 
 
 class BoostedModel:

@@ -2,13 +2,16 @@
 
 A file with a bit changed made XGBoost crash, in its reader or at the first prediction. So files are read here, every
 index is checked, and what the library gets is written from what was checked. ValueError says what is wrong; trees that
-split on categories are NotImplementedError.
+split on categories are NotServed.
 """
 
 from typing import Any, Final
 
 import numpy as np
 
+from headgate_server.loaders.boosted import NotServed
+
+CATEGORIES: Final = "trees that split on categories"
 MAX_CLASSES: Final = 10_000
 MAX_FEATURES: Final = 1 << 20
 NO_PARENT: Final = 2**31 - 1
@@ -58,7 +61,7 @@ def _learner(learner: Any) -> None:
 def _trees(model: Any, features: int, groups: int) -> None:
     trees, count = model["trees"], len(model["trees"])
     if model.get("cats", {}).get("enc"):
-        raise NotImplementedError
+        raise NotServed(CATEGORIES)
     _demand(int(model["gbtree_model_param"]["num_trees"]) == count, "the number of trees")
     info = np.asarray(model["tree_info"], dtype=np.int64)
     _demand(info.shape == (count,) and bool(((info >= 0) & (info < groups)).all()), "the groups of trees")
@@ -77,7 +80,7 @@ def _tree(tree: Any, features: int) -> None:
     _demand(count >= 1 and int(parameters.get("size_leaf_vector", "1")) in (0, 1), "a tree's size")
     _demand(int(parameters["num_feature"]) in (0, features), "a tree's features")
     if any(tree.get("split_type", ())) or any(tree.get(name) for name in ("categories", "categories_nodes")):
-        raise NotImplementedError
+        raise NotServed(CATEGORIES)
     for name in BY_NODE:
         _demand(len(tree[name]) == count, name)
     _demand(len(tree.get("split_type", ())) in (0, count), "split_type")

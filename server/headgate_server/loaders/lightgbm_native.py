@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headgate_server.loaders import lightgbm_text, memory
+from headgate_server.loaders import boosted, lightgbm_text
 from headgate_server.loaders.boosted import BoostedModel
 from headgate_server.loaders.lightgbm_text import Checked
 from headgate_server.loaders.runtime import OutputSpec
@@ -45,15 +45,8 @@ def _booster(path: Path) -> tuple[Any, Checked]:
     try:
         checked = lightgbm_text.checked(path.read_bytes())
         return lightgbm.Booster(model_str=checked.text), checked
-    except NotImplementedError as error:
-        raise LoadError(Reason.UNSUPPORTED_FLAVOR, f"{error} are not served") from None
     except Exception as error:  # noqa: BLE001 - whatever a hostile file makes it raise
-        if memory.lacked(error):
-            raise memory.lacking(path.name) from None
-        said = f": {error}" if isinstance(error, ValueError) else ""
-        raise LoadError(
-            Reason.ARTIFACT_INVALID, f"{path.name} is not a model of LightGBM's: {type(error).__name__}{said}"
-        ) from None
+        raise boosted.refusal(error, path.name, "LightGBM") from None
 
 
 def _names(checked: Checked, inputs: Inputs | None) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 LightGBM trusts its file: it follows the indices of nodes, features, leaves and categories without looking, and takes
 sizes at their word. So it never sees the file. What is not in the tables here is refused: ValueError says what cannot
-be, NotImplementedError what is not served. Time and memory are a multiple of the file's size, whatever its numbers say.
+be, NotServed what is not served. Time and memory are a multiple of the file's size, whatever its numbers say.
 """
 
 import re
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+
+from headgate_server.loaders.boosted import NotServed
 
 MAX_CLASSES: Final = 10_000
 MAX_FEATURES: Final = 1 << 20
@@ -76,12 +78,12 @@ def _tail(tail: str) -> None:
     _demand(given != last and (given == "null" or given[:1] + given[-1:] == "[]"), "an end without pandas_categorical")
     if given not in {"null", "[]"}:
         # The trees split on positions in that list, and a signature has no columns of pandas' categories.
-        raise NotImplementedError("models trained on categories of pandas (train on their codes)")
+        raise NotServed("models trained on categories of pandas (train on their codes)")
 
 
 def _head(fields: dict[str, str], trees: list[str]) -> Checked:
     if fields["version"] not in VERSIONS:
-        raise NotImplementedError("models of this version of LightGBM's format")
+        raise NotServed("models of this version of LightGBM's format")
     outputs, last = _one(fields["num_tree_per_iteration"]), _one(fields["max_feature_idx"])
     _demand(0 < outputs <= MAX_CLASSES and _one(fields["num_class"]) == outputs, "the number of classes")
     _demand(0 <= last < MAX_FEATURES, "the number of features")
@@ -111,7 +113,7 @@ def _objective(words: str, outputs: int) -> str:
     """It turns sums into answers, as many as it says itself."""
     name, *given = words.split(" ")
     if name not in OBJECTIVES:
-        raise NotImplementedError("models with this objective")
+        raise NotServed("models with this objective")
     said = dict(word.partition(":")[::2] for word in given)
     wanted = OBJECTIVES[name]
     _demand(tuple(said) == wanted or (not given and wanted == ("sqrt",)), "the objective")
@@ -125,7 +127,7 @@ def _tree(number: int, text: str, features: int) -> str:
     given, _, text = text.partition("\n")
     _demand(given == str(number), "the number of a tree")
     if "\nis_linear=1\n" in text:
-        raise NotImplementedError("trees with linear leaves")
+        raise NotServed("trees with linear leaves")
     fields = _fields(text, TREE)
     _demand(fields.get("is_linear", "0") == "0", "is_linear")
     values = _numbers(fields["leaf_value"])

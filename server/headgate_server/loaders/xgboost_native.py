@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import xgboost
 
-from headgate_server.loaders import boosted_safety, memory, ubjson
+from headgate_server.loaders import boosted, boosted_safety, ubjson
 from headgate_server.loaders.boosted import BoostedModel
 from headgate_server.loaders.runtime import OutputSpec
 from headgate_server.mlmodel import Description, text
@@ -81,15 +81,8 @@ def _booster(path: Path, threads: int) -> tuple[Any, Any]:
         booster = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
         booster.set_param({"nthread": threads})
         return booster, json.loads(booster.save_config())["learner"]
-    except NotImplementedError:
-        raise LoadError(Reason.UNSUPPORTED_FLAVOR, "trees that split on categories are not served") from None
     except Exception as error:  # noqa: BLE001 - whatever a hostile file makes it raise
-        if memory.lacked(error):
-            raise memory.lacking(path.name) from None
-        said = f": {error}" if isinstance(error, ValueError) else ""
-        raise LoadError(
-            Reason.ARTIFACT_INVALID, f"{path.name} is not a model of XGBoost's: {type(error).__name__}{said}"
-        ) from None
+        raise boosted.refusal(error, path.name, "XGBoost") from None
 
 
 def _labels(raw: Array, objective: str) -> Array:
