@@ -84,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient(None)
+        self._unset_keepalive_if_required()  # after a reset uvicorn leaves it, and with it all of this
         self._counted(0)
         if self._unread_answer is not None:
             self._unread_answer.cancel()

@@ -46,6 +46,7 @@ def protocol(
         patience, idle, room = seconds, IDLE_SECONDS, most
         _ends = math.inf
         _leaving = False
+        _had_one = False  # of these bytes: the requests behind it have their bound, and their turns, in the application
         _held: "Held | None" = None  # a request for `direct`, of which not all has come
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,6 +63,7 @@ def protocol(
                 counted(len(self.connections))
 
         def fed(self) -> None:
+            self._had_one = False
             if self._held is not None:
                 self._pass_on()
 
@@ -84,6 +86,7 @@ def protocol(
             if held is None:
                 super().whole()
             else:
+                self._had_one = True
                 exchange = held.exchange(self, self._ends)
                 self.cycle = exchange  # type: ignore[assignment]
                 exchange.begin()
@@ -91,7 +94,7 @@ def protocol(
         def _free(self) -> bool:
             """Whether nothing is under way here that an answer would have to wait for."""
             busy = self.cycle is not None and not self.cycle.response_complete
-            return not (busy or self._leaving or self.flow.write_paused or self.expect_100_continue)
+            return not (busy or self._had_one or self._leaving or self.flow.write_paused or self.expect_100_continue)
 
         def _pass_on(self) -> None:
             """The rest of the body is yet to come: the application waits for it."""

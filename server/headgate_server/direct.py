@@ -33,6 +33,7 @@ ID_HEADER: Final = REQUEST_ID_HEADER.encode()
 # A path with anything to decode or to cut off is no simple one.
 PLAIN: Final = re.compile(rb"/[A-Za-z0-9._~:/-]*")
 CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+MAX_DIGITS: Final = 15  # int() raises at thousands of them, zeros in front included
 Fields = Sequence[tuple[bytes, bytes]]
 
 
@@ -63,7 +64,11 @@ class Direct:
             return None
         headers = dict(reversed(fields))  # of a header that stands there twice the first one holds
         length = headers.get(b"content-length", b"")
-        if not length.isdigit() or not 0 < int(length) <= min(INLINE_BYTES, self.state.config.max_body_bytes):
+        if (
+            not length.isdigit()
+            or len(length) > MAX_DIGITS
+            or not 0 < int(length) <= min(INLINE_BYTES, self.state.config.max_body_bytes)
+        ):
             return None
         if b"content-encoding" in headers or b"transfer-encoding" in headers:
             return None

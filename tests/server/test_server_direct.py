@@ -98,6 +98,12 @@ async def test_what_is_sent_ahead_is_answered_in_its_order(model, split):
         assert rows[2] == 2
 
 
+async def test_of_requests_sent_ahead_one_is_answered_at_once_and_the_others_in_their_turns(model):
+    async with listening(model) as server:
+        assert [a.status for a in await server.say(request(b"{") * 5, answers=5)] == [400] * 5
+        assert len(server.asked) == 4
+
+
 async def test_a_connection_is_used_again_and_again_until_it_is_to_end(model):
     async with listening(model) as server:
         reader, writer = await asyncio.open_connection(*server.address)
@@ -223,6 +229,7 @@ async def test_a_client_that_does_not_wait_for_its_answer_leaves_nothing_behind(
         writer.write(request())
         await asyncio.wait_for(began.wait(), 60)
         assert server.client.state.in_flight == 1
+        assert server.client.paths.find("/predict").handler.shelf.small == len(PREDICT)
         writer.transport.abort()
         async with asyncio.timeout(60):
             while server.sockets.connections:  # noqa: ASYNC110 - the server's side comes with one of the next turns
@@ -271,7 +278,8 @@ async def test_requests_of_one_turn_share_a_call(model, monkeypatch):
             protocol.connection_lost(None)
 
 
-async def test_a_connection_that_ends_leaves_nothing_for_the_collector_of_garbage(model):
+@pytest.mark.parametrize("why", [None, ConnectionResetError()])
+async def test_a_connection_that_ends_leaves_nothing_for_the_collector_of_garbage(model, why):
     async with listening(model) as server:
         gc.collect()
         gc.disable()
@@ -283,7 +291,7 @@ async def test_a_connection_that_ends_leaves_nothing_for_the_collector_of_garbag
                 while not protocol.cycle.response_complete:  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 ended = weakref.ref(protocol)
-                protocol.connection_lost(None)
+                protocol.connection_lost(why)
                 del protocol
                 assert ended() is None
         finally:
