@@ -71,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _since = 0.0
     _left = 0
     _impatience: asyncio.TimerHandle | None = None
+    _idling: asyncio.TimerHandle | None = None
     _unread_answer: asyncio.TimerHandle | None = None
 
     # -- the connection ---------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
-        self._be_patient(self.idle)
+        self._wait_idle(self.idle)
         if len(self.connections) > self.room and not crowd.made_room(self.connections, self):  # type: ignore[arg-type]
             self._refuse(CROWDED)
 
@@ -86,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._be_patient(None)
         self._unset_keepalive_if_required()  # after a reset uvicorn leaves it, and with it all of this
         self._counted(0)
+        if self._idling is not None:
+            self._idling.cancel()
         if self._unread_answer is not None:
             self._unread_answer.cancel()
         super().connection_lost(exc)
@@ -122,8 +125,6 @@ class BoundedProtocol(HttpToolsProtocol):
                         self._refuse(TOO_LARGE)
                     elif self._bytes > SPARED_BYTES and Pending.total > MAX_PENDING_BYTES:
                         self._refuse(CROWDED)
-            elif self._impatience is None and self.since is not None:
-                self._be_patient(self.idle)  # what came was empty lines
 
     def fed(self) -> None:
         """What came has been parsed."""
@@ -133,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_AHEAD:
             raise _Broken(b"")
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._uncounted, self._not_alone = self._not_alone, True
         self.in_head = self._in_message = True
         self._counted(0)
@@ -159,7 +160,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.in_head = False
 
     def begun(self) -> None:
-        """A whole head is there."""
+        """A whole head is there, for a request that needs all that uvicorn makes of it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the list is the scope's
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -180,8 +185,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def whole(self) -> None:
         """A whole request is there."""
         super().on_message_complete()
-        if self.cycle.response_complete:
-            self._be_patient(self.idle)
+        if self._impatience is not None:  # the answer was there before the body
+            self._be_patient(None)
 
     def _stay(self, rest: bytes) -> None:
         """The request asks for another protocol (Java's client does so with every first one): here it stays HTTP/1.1.
@@ -237,8 +242,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._be_patient(LINGER_SECONDS)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """As uvicorn's, but for the timer of idle connections: one that is made and cancelled with each request takes
+        as long as reading a small one."""
+        self.server_state.total_requests += 1
         self._since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if self._in_message and not self.in_head and self.cycle.response_complete:
             self._be_patient(self.patience)  # for the rest of a body that was answered before it was there
 
@@ -247,6 +259,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._impatience.cancel()
         finite = seconds is not None and seconds < math.inf
         self._impatience = self.loop.call_later(seconds, self._impatient) if finite else None  # type: ignore[arg-type]
+
+    def _wait_idle(self, seconds: float) -> None:
+        self._idling = self.loop.call_later(seconds, self._look_idle) if seconds < math.inf else None
+
+    def _look_idle(self) -> None:
+        """Requests that came meanwhile put it off."""
+        rest = self.idle if self.since is None else self.since + self.idle - self.loop.time()
+        if rest > 0:
+            self._wait_idle(rest)
+        else:
+            self._impatient()
 
     def _impatient(self) -> None:
         # Half a head may stand behind a whole request that is still under way.

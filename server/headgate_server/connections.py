@@ -105,9 +105,9 @@ def protocol(
                     super().part(held.body)
 
         def _begin(self) -> None:
+            super().begun()
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope[SCOPE_KEY] = self._ends
-            super().begun()
             if self._leaving:
                 self.cycle.keep_alive = False
 

@@ -22,6 +22,8 @@ HASHES: Final = 20
 LONGEST_NAME: Final = 40
 SMALL: Final = range(-1, 32)
 """Whole numbers that are classes rather than quantities; -1 is what outlier detectors say."""
+ONE_ROW: Final = ((1,), (1, 1))
+CLASSES: Final = {number: str(number) for number in SMALL}
 NO_NUMBER: Final = "not a number"
 
 
@@ -37,7 +39,7 @@ class PredictionCounts:
         for output in outputs:
             if output.name == model.label_output:
                 self._turn += 1
-                found = bin_of(_row(output.values, self._turn), class_names)
+                found = _class_of(output.values) or bin_of(_row(output.values, self._turn), class_names)
                 if found is not None:
                     self.counted(found)
 
@@ -53,6 +55,13 @@ class PredictionCounts:
         for found, count in self.as_json():
             told[found if isinstance(found, str) else doubling(found)] += count
         yield from told.items()
+
+
+def _class_of(values: Any) -> str | None:
+    """The commonest prediction, one number of a class, without the questions that others need."""
+    if isinstance(values, np.ndarray) and values.shape in ONE_ROW and values.dtype.kind == "i":
+        return CLASSES.get(values.item())
+    return None
 
 
 def _row(values: Any, turn: int) -> Any:

@@ -1,5 +1,7 @@
 """The short way of V2's commonest request: it takes only what the general way takes, and makes the same of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 
 import model_dirs
 from asgi_client import AsgiClient
+from headgate_server.loaders.runtime import Output
 from headgate_server.protocols import v2, v2_lone
+from headgate_server.protocols.call import Facts
 from headgate_server.signature import Column, Columns, Tensor, Tensors
 from headgate_server.validation import InvalidInput, Validator
 
@@ -85,6 +89,30 @@ async def test_the_answer_is_the_general_ways_to_the_byte(tmp_path, monkeypatch,
         assert set(reply.json) == {"model_name", "model_version", "outputs", *({"id"} & set(body))}
         answers.append(reply.body)
     assert answers[0] == answers[1]
+
+
+ARRAYS = [
+    np.array([0], dtype=np.int64),
+    np.array([[0.1, 1e-9, np.nan], [np.inf, -0.0, 3.0]], dtype=np.float32),
+    np.arange(24, dtype=np.uint16).reshape(2, 3, 4),
+    np.array([], dtype=np.float64),
+    np.array([True, False]),
+    np.array([1], dtype=np.int8),
+    np.arange(6, dtype=np.int32).reshape(2, 3).T,
+    np.array([1.5], dtype=np.float16),
+    np.array(["a", "b"], dtype=object),
+    np.array(5, dtype=np.int64),
+]
+
+
+@pytest.mark.parametrize("arrays", [*([one] for one in ARRAYS), ARRAYS[:3], [], ARRAYS[:2] + ARRAYS[-2:]])
+@pytest.mark.parametrize("echoed", [{}, {"id": "a"}])
+def test_whatever_a_model_says_is_written_as_the_general_way_writes_it(arrays, echoed):
+    loaded = SimpleNamespace(name='a "model"', version="1")
+    outputs = [Output(f"o{n}", array) for n, array in enumerate(arrays)]
+    asked = [v2.Asked(output.name, False) for output in outputs]
+    general = v2._answer(echoed, asked, loaded, outputs, Facts("", 0.0))
+    assert v2._short_answer(echoed, loaded, outputs, Facts("", 0.0)) == general
 
 
 def test_what_only_rounding_makes_infinite_is_refused_both_ways():

@@ -22,9 +22,13 @@ def plain(values: Any) -> Any:
         if values.dtype.kind == "M":
             return np.datetime_as_string(values).tolist()
         # float32 goes as it is: orjson writes its shortest form, not the 64-bit one's tail of noise.
-        as_it_is = values.ndim and values.flags.c_contiguous and _is_known(values.dtype)
-        return values if as_it_is else values.tolist()
+        return values if written_as_they_are(values) else values.tolist()
     return values
+
+
+def written_as_they_are(values: np.ndarray[Any, Any]) -> bool:
+    """Whether orjson writes this array."""
+    return bool(values.ndim and values.flags.c_contiguous and _is_known(values.dtype))
 
 
 @lru_cache(maxsize=64)

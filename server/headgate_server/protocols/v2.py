@@ -46,8 +46,7 @@ def read(content: Content, loaded: "Loaded") -> Call:
     echoed = {"id": body["id"]} if isinstance(body, dict) and "id" in body else {}
     lone = _lone(loaded.validator)
     if lone is not None and content.json_bytes is None and (made := v2_lone.batch(body, lone)) is not None:
-        asked = [Asked(name, False) for name in loaded.model.default_outputs]
-        return Call(made, loaded.model.default_outputs, partial(_answer, echoed, asked, loaded))
+        return Call(made, loaded.model.default_outputs, partial(_short_answer, echoed, loaded))
     tail = memoryview(b"" if content.json_bytes is None else content.raw)[content.json_bytes or 0 :]
     made = batch(body, loaded.validator, tail)
     asked = wanted(body, loaded.model)
@@ -188,6 +187,13 @@ def _accepts(wanted_type: str, given: str) -> bool:
     """Numbers may come in another width: each value is held against the signature anyway."""
     want, got = KINDS.get(wanted_type, "real"), KINDS[given]
     return want == got or {want, got} == {"whole", "real"}
+
+
+def _short_answer(echoed: Mapping[str, Any], loaded: "Loaded", outputs: Sequence[Output], facts: Facts) -> Reply:
+    body = None if echoed else v2_lone.answer(loaded.name, loaded.version, outputs)
+    if body is not None:
+        return Reply(body)
+    return _answer(echoed, [Asked(output.name, False) for output in outputs], loaded, outputs, facts)
 
 
 def _answer(

@@ -1,14 +1,20 @@
 """V2's commonest request, read in one go: the model's one tensor of floats as JSON, and nothing else asked for.
 
-Whatever is not exactly that gets None and takes the general way, which is also the one that says what is wrong.
+Whatever is not exactly that gets None and takes the general way, which is also the one that says what is wrong. So does
+its answer where it is more than tensors of numbers.
 """
 
 import math
 import sys
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from headgate_server.loaders.runtime import Output
+from headgate_server.protocols import tensors
+from headgate_server.protocols.jsonable import dumps, written_as_they_are
 from headgate_server.signature import Inputs, Tensors
 from headgate_server.validation import Batch, Validator, fits
 from headgate_server.values import FLOAT_LIMITS
@@ -59,3 +65,26 @@ def batch(body: Any, lone: Lone) -> Batch | None:
     if not (-lone.limit <= min(data) and max(data) <= lone.limit):
         return None
     return Batch({lone.name: np.array(data, lone.dtype).reshape(shape)}, shape[0])
+
+
+def answer(name: str, version: str, outputs: Sequence[Output]) -> bytes | None:
+    """The answer's JSON around the values of its tensors: what stands there is made once for each model and shape."""
+    parts = [_start(name, version)]
+    for output in outputs:
+        values = output.values
+        if not isinstance(values, np.ndarray) or not written_as_they_are(values):
+            return None
+        parts += (_head(output.name, values.shape, values.dtype), dumps(values.reshape(-1)), b"},")
+    parts[-1] = b"}]}"
+    return b"".join(parts) if outputs else None
+
+
+@lru_cache(maxsize=4)
+def _start(name: str, version: str) -> bytes:
+    return dumps({"model_name": name, "model_version": version, "outputs": []})[:-2]
+
+
+@lru_cache(maxsize=256)  # clients send batches of any size
+def _head(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    head = {"name": name, "shape": list(shape), "datatype": tensors.datatype_of(dtype), "data": 0}
+    return dumps(head)[:-2]
