@@ -20,7 +20,7 @@ from headgate_server.loaders import memory, threads
 from headgate_server.loaders.runtime import Model, Output
 from headgate_server.mlmodel import Description
 from headgate_server.pace import Pace, measured
-from headgate_server.protocols import invocations
+from headgate_server.protocols import invocations, missing
 from headgate_server.reasons import LoadError, Reason
 from headgate_server.registry.source import Located
 from headgate_server.settings import Golden, Settings, Validation
@@ -143,7 +143,7 @@ def _example(path: Path) -> Any:
     if path.stat().st_size > MAX_EXAMPLE_BYTES:
         raise LoadError(Reason.ARTIFACT_INVALID, "the input example is larger than any real one")
     try:
-        return orjson.loads(path.read_bytes())
+        return missing.loads(path.read_bytes())
     except orjson.JSONDecodeError:
         raise LoadError(Reason.ARTIFACT_INVALID, "the input example is not JSON") from None
 

@@ -263,7 +263,7 @@ def test_each_failure_has_the_shape_of_its_path(onnx_server, unloaded_server, pa
         "not loaded": (503, unloaded_server.post(path, {"features": ROW})),
         "bad JSON": (400, onnx_server.post(path, b'{"features": [5.1')),
         "no body": (400, onnx_server.post(path, b"")),
-        "NaN": (400, onnx_server.post(path, b'{"inputs": [[NaN, 1, 1, 1]]}')),
+        "Infinity": (400, onnx_server.post(path, b'{"inputs": [[Infinity, 1, 1, 1]]}')),
         "media type": (415, onnx_server.post(path, b"<a/>", headers={"content-type": "application/xml"})),
         "compressed": (415, onnx_server.post(path, b"x", headers={"content-encoding": "br"})),
         "too large": (413, onnx_server.post(path, big)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from headgate_server import values
 from headgate_server.loaders.runtime import Output
-from headgate_server.protocols import csv_rows
+from headgate_server.protocols import csv_rows, missing
 from headgate_server.protocols.call import CSV, Call, Content, Facts, Reply
 from headgate_server.protocols.jsonable import dumps, plain
 from headgate_server.signature import Columns, Inputs, Param, Tensors
@@ -29,7 +29,7 @@ def read(content: Content, loaded: "Loaded") -> Call:
     if content.media == CSV:
         made = csv_rows.batch(content.raw, validator, content.max_rows)
     else:
-        made = batch(content.json(), validator)
+        made = batch(content.json(missing.loads), validator)
 
     def answer(outputs: Sequence[Output], facts: Facts) -> Reply:
         del facts
