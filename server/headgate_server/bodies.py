@@ -21,6 +21,7 @@ from headgate_server.shelf import Place
 MAX_DISCARDED: Final = 64 << 20
 # Of a compressed body, which may become a thousand times as long: that takes a few milliseconds, more is for a thread.
 INLINE_BYTES: Final = 1 << 10
+MAX_DIGITS: Final = 15
 CLOSE: Final = {"connection": "close"}
 JSON_LENGTH: Final = b"inference-header-content-length"
 # zlib's own choice between its header and gzip's, for each of which clients send either.
@@ -84,6 +85,15 @@ def _media(given: bytes | None, media: frozenset[str], required: bool) -> str:
     return kind if kind == CSV else JSON
 
 
+def number(given: bytes | None) -> int | None:
+    """The bytes that a header states, None where it states none. More than 15 digits are 10^15: int() raises at
+    thousands of them."""
+    if given is None or not given.isdigit():
+        return None
+    digits = given.lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS
+
+
 def _encoding(headers: Mapping[bytes, bytes]) -> str:
     raw = headers.get(b"content-encoding")
     if raw is None:
@@ -100,9 +110,10 @@ def _json_bytes(headers: Mapping[bytes, bytes], raw: bytes, media: frozenset[str
         return None
     if BINARY not in media:
         raise RequestFailed(400, "bad_request", "binary tensor data is understood at V2's infer only")
-    if not (given.isdigit() and len(given) <= 15 and int(given) <= len(raw)):
+    length = number(given)
+    if length is None or length > len(raw):
         raise RequestFailed(400, "bad_request", "Inference-Header-Content-Length: expected the length of the JSON part")
-    return int(given)
+    return length
 
 
 def _inflate(raw: bytes, limit: int) -> bytes:
@@ -120,11 +131,11 @@ def _inflate(raw: bytes, limit: int) -> bytes:
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, place: Place) -> bytes:
-    stated = headers.get(b"content-length", b"")
-    if stated.isdigit():
-        if int(stated) > limit + MAX_DISCARDED:
+    stated = number(headers.get(b"content-length"))
+    if stated is not None:
+        if stated > limit + MAX_DISCARDED:
             raise _too_large(limit)
-        place.expect(min(int(stated), limit))
+        place.expect(min(stated, limit))
     first, body, received = b"", bytearray(), 0
     more = True
     while more:

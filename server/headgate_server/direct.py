@@ -14,12 +14,11 @@ from typing import Any, Final, Protocol
 
 import httptools
 
-from headgate_server import logs
+from headgate_server import bodies, logs
 from headgate_server.answering import INLINE_BYTES, Handler
 from headgate_server.calls import Result
-from headgate_server.contract import REQUEST_ID_HEADER, VERSION_HEADER
 from headgate_server.counts import Counts
-from headgate_server.edge import request_id
+from headgate_server.edge import CONNECTION_CLOSE, ID_HEADER, MODEL_VERSION_HEADER, request_id, version_value
 from headgate_server.hot import Paths, failure
 from headgate_server.loading import Loaded
 from headgate_server.predictor import outputs_of
@@ -29,11 +28,8 @@ from headgate_server.shelf import Place
 from headgate_server.state import State
 
 STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
-ID_HEADER: Final = REQUEST_ID_HEADER.encode()
 # A path with anything to decode or to cut off is no simple one.
 PLAIN: Final = re.compile(rb"/[A-Za-z0-9._~:/-]*")
-CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-MAX_DIGITS: Final = 15  # int() raises at thousands of them, zeros in front included
 Fields = Sequence[tuple[bytes, bytes]]
 
 
@@ -63,12 +59,8 @@ class Direct:
         if found is None:
             return None
         headers = dict(reversed(fields))  # of a header that stands there twice the first one holds
-        length = headers.get(b"content-length", b"")
-        if (
-            not length.isdigit()
-            or len(length) > MAX_DIGITS
-            or not 0 < int(length) <= min(INLINE_BYTES, self.state.config.max_body_bytes)
-        ):
+        length = bodies.number(headers.get(b"content-length"))
+        if length is None or not 0 < length <= min(INLINE_BYTES, self.state.config.max_body_bytes):
             return None
         if b"content-encoding" in headers or b"transfer-encoding" in headers:
             return None
@@ -77,8 +69,8 @@ class Direct:
     def version_line(self, version: str) -> bytes:
         """The header that names the model's version; made once a version."""
         if self._version[0] != version:
-            value = CONTROL.sub(b"?", version.encode("latin-1", "replace"))
-            self._version = (version, b"%b: %b\r\n" % (VERSION_HEADER.encode(), value) if version else b"")
+            line = b"%b: %b\r\n" % (MODEL_VERSION_HEADER, version_value(version)) if version else b""
+            self._version = (version, line)
         return self._version[1]
 
     def common_lines(self, fields: Fields) -> bytes:
@@ -165,7 +157,9 @@ class Exchange:
             self._call = call = held.handler.call(held.headers, held.body, loaded, self._place)
             held.body = b""  # it may be long until the model has time
             held.handler.ask(call, loaded, self)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if self.response_complete:
+                raise  # a mistake of ours while it was answered: with it the connection ends
             self._failed(error)
 
     # -- what the queue asks ----------------------------------------------------------------------------------
@@ -205,7 +199,7 @@ class Exchange:
         state = direct.state
         # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
         old = asyncio.get_running_loop().time() >= self._ends
-        if old or state.not_ready is not None or (b"connection", b"close") in more:
+        if old or state.not_ready is not None or CONNECTION_CLOSE in more:
             self.keep_alive = False
         self.response_started = self.response_complete = True
         self._place.give_back()

@@ -27,6 +27,7 @@ BEGAN_KEY: Final = "headgate.began"
 ID_HEADER: Final = REQUEST_ID_HEADER.encode()
 MODEL_VERSION_HEADER: Final = VERSION_HEADER.encode()
 CONNECTION_CLOSE: Final = (b"connection", b"close")
+CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class Edge:
@@ -76,11 +77,16 @@ class Edge:
     def _headers(self, scope: Scope, version: str) -> list[tuple[bytes, bytes]]:
         headers = [(ID_HEADER, scope[ID_KEY].encode())]
         if version:
-            headers.append((MODEL_VERSION_HEADER, version.encode("latin-1", "replace")))
+            headers.append((MODEL_VERSION_HEADER, version_value(version)))
         # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
         if self._state.not_ready is not None or asyncio.get_running_loop().time() >= scope.get(SCOPE_KEY, math.inf):
             headers.append(CONNECTION_CLOSE)
         return headers
+
+
+def version_value(version: str) -> bytes:
+    """As it may stand in a header: a version that holds a line end shall not begin another one."""
+    return CONTROL.sub(b"?", version.encode("latin-1", "replace"))
 
 
 def request_id(given: bytes | None) -> str:

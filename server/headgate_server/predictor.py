@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from headgate_server import logs
 from headgate_server.calls import Calls, ModelFailed, Result, Work
 from headgate_server.loaders.runtime import Model, Output
 from headgate_server.merging import kind
@@ -210,7 +211,10 @@ class Predictor:
             if job.timer is not None:
                 job.timer.cancel()
             if not job.done.done():
-                job.done.set_result(result)
+                try:
+                    job.done.set_result(result)
+                except Exception as error:  # noqa: BLE001 - one mistake shall not leave the others of its call unanswered
+                    logs.failure("an answer was not given", error=type(error).__name__, where=logs.place(error))
 
     def _limit(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         if job.timer is None:

@@ -1,6 +1,7 @@
 """What comes in one piece is answered straight from the parser: in the application's words, and counted alike."""
 
 import asyncio
+import dataclasses
 import gc
 import gzip
 import json
@@ -8,18 +9,12 @@ import weakref
 
 import pytest
 
-import model_dirs
 from headgate_server.hot import HotPath
 from headgate_server.protocols.failures import RequestFailed
 from listening import listening
 from server_requests import ASKED, INFER, ROW, plain
 
 PREDICT = json.dumps({"features": ROW}).encode()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
 
 
 def request(body=PREDICT, *fields, path="/predict", method="POST", version="1.1"):
@@ -125,6 +120,27 @@ async def test_old_connections_end_with_an_answer_and_so_do_all_of_a_process_tha
     async with listening(model) as server:
         server.client.state.drain()
         assert (await server.say(request()))[0].headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("version", ["3", "3\r\nx: y", "\u0664\x7f", ""])
+async def test_the_version_is_told_alike_whatever_it_is(model, version):
+    async with listening(model) as server:
+        loaded = server.client.state.loaded
+        located = dataclasses.replace(loaded.located, version=version)
+        server.client.state.loaded = dataclasses.replace(loaded, located=located)
+        [straight] = await server.say(request())
+        [other] = await server.say(*halves(request()))
+        assert len(server.asked) == 1
+        assert straight.headers.get("x-model-version") == other.headers.get("x-model-version")
+        assert straight.status == 200
+        assert "x" not in straight.headers
+
+
+@pytest.mark.parametrize(("length", "status"), [("0" * 5000 + f"{len(PREDICT)}", 200), ("9" * 19, 413)])
+async def test_a_length_of_many_digits_is_read_as_any_other(model, length, status):
+    async with listening(model) as server:
+        [answer] = await server.say(request(PREDICT, f"content-length: {length}"))
+        assert answer.status == status
 
 
 async def test_before_there_is_a_model_it_says_so_and_sends_the_client_elsewhere(model):

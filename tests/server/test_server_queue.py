@@ -71,6 +71,28 @@ async def test_what_arrives_in_one_turn_shares_a_call_in_the_order_of_arrival(pa
     asked.stop()
 
 
+class Failing:
+    """Asks, and makes nothing but trouble of the answer."""
+
+    def done(self):
+        return False
+
+    def set_result(self, _):
+        raise KeyError("5.1")
+
+
+@pytest.mark.parametrize("pace", [inline(), SHARED])
+async def test_one_whose_answer_fails_leaves_the_others_of_its_call_theirs(pace, caplog):
+    asked, model = predictor(), CountedModel()
+    others = [asyncio.ensure_future(ask(asked, model, pace, n)) for n in range(3)]
+    asyncio.get_running_loop().call_soon(asked.begin, model, batch_of(5), ["y"], pace, Failing())
+    assert await asyncio.gather(*others, ask(asked, model, pace, 3)) == [[0.0], [2.0], [4.0], [6.0]]
+    assert model.calls == [[0.0, 1.0, 2.0, 5.0, 3.0]]
+    assert [record.message for record in caplog.records] == ["an answer was not given"]
+    assert "5.1" not in caplog.text
+    asked.stop()
+
+
 async def test_a_model_that_minds_company_has_none():
     asked, model = predictor(), CountedModel()
     await asyncio.gather(*(ask(asked, model, ALONE, n) for n in range(10)))
