@@ -7,6 +7,19 @@ from server_process import ServerProcess
 
 
 @pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The directory of an ONNX model with a tensor signature."""
+    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    """Patient with requests, and with a body limit as it comes."""
+    with ServerProcess(model=model, timeout=20) as server:
+        yield server.wait_ready()
+
+
+@pytest.fixture(scope="module")
 def onnx_server(tmp_path_factory):
     """An ONNX model with a tensor signature, called `iris`, version 3."""
     path = model_dirs.onnx_iris(tmp_path_factory.mktemp("onnx") / "model", metadata={"class_names": ["s", "ve", "vi"]})

@@ -8,16 +8,10 @@ import socket
 
 import pytest
 
-import model_dirs
 from drain_load import Tally, drive
 from server_process import ServerProcess
 
 BODY = {"features": [5.1, 3.5, 1.4, 0.2]}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,11 +6,10 @@ import struct
 
 import pytest
 
-import model_dirs
 from asgi_client import AsgiClient
 from headgate_server.protocols.failures import RequestFailed
 from headgate_server.shelf import LEAST, SMALL, Place, Shelf
-from hostile import MIB, ROW, Connection, connections, grown, memory, request
+from hostile import MIB, ROW, Connection, connections, good, grown, memory, request
 from server_process import ServerProcess
 
 INFER = "/v2/models/iris/infer"
@@ -19,25 +18,10 @@ LIMIT = 8 * MIB
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with ServerProcess(model=model, timeout=20) as server:
-        yield server.wait_ready()
-
-
-@pytest.fixture(scope="module")
 def small_server(model):
     """Bodies of 2 MiB, and 16 MiB of them together."""
     with ServerProcess(model=model, timeout=20, max_body_bytes=2 * MIB) as server:
         yield server.wait_ready()
-
-
-def good(server):
-    return (server.post("/predict", ROW).status, server.request("GET", "/livez", port=server.ops_port).status)
 
 
 def chunked(size, piece):

@@ -3,7 +3,7 @@
 import pytest
 
 import model_dirs
-from hostile import MIB, ROW, Connection, connections, descriptors, grown, request
+from hostile import MIB, ROW, Connection, connections, descriptors, good, grown, request
 from server_process import ServerProcess
 
 GET = b"GET /livez HTTP/1.1\r\nhost: x\r\n"
@@ -13,30 +13,14 @@ TRANSFER = "transfer-encoding: chunked"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
-
-
-@pytest.fixture(scope="module")
 def spinner(tmp_path_factory):
     return model_dirs.save_onnx(tmp_path_factory.mktemp("model") / "spinner", model_dirs.onnx_spinner())
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with ServerProcess(model=model, timeout=20) as server:
-        yield server.wait_ready()
 
 
 @pytest.fixture(scope="module")
 def impatient(model):
     with ServerProcess(model=model, timeout=1) as server:
         yield server.wait_ready()
-
-
-def good(server):
-    """The next good request and the next probe are answered."""
-    return (server.post("/predict", ROW).status, server.request("GET", "/livez", port=server.ops_port).status)
 
 
 def gauge(server, name):

@@ -2,15 +2,9 @@
 
 import pytest
 
-import model_dirs
 from asgi_client import AsgiClient
 from headgate_server.hot import HotPath
 from server_requests import ASKED, INFER, plain
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
 
 
 @pytest.mark.parametrize(("path", "body"), ASKED)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import model_dirs
@@ -19,11 +18,6 @@ from fake_mlflow import FakeMlflow
 from server_process import ServerProcess
 
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return model_dirs.onnx_iris(tmp_path_factory.mktemp("model") / "iris")
 
 
 def two(model: Any, **given: Any) -> ServerProcess:

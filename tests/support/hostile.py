@@ -21,6 +21,11 @@ def request(body: bytes = ROW, *fields: str, path: str = "/predict", length: int
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def good(server: ServerProcess) -> tuple[int, int]:
+    """What the next good request and the next probe are answered with."""
+    return (server.post("/predict", ROW).status, server.request("GET", "/livez", port=server.ops_port).status)
+
+
 class Connection:
     """A connection on which anything may be said."""
 
