@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -88,7 +87,7 @@ class Handler:
 
     def answer(self, call: Call, loaded: Loaded, outputs: Sequence[Output], request_id: str, began: float) -> Reply:
         self._counts.predictions.predicted(outputs, loaded.model, loaded.class_names)
-        return call.answer(outputs, Facts(request_id, round((time.perf_counter() - began) * 1000, 3)))
+        return call.answer(outputs, Facts(request_id, began))
 
     def late(self) -> RequestFailed:
         return self._predictor.late()

@@ -90,6 +90,8 @@ def number(given: bytes | None) -> int | None:
     thousands of them."""
     if given is None or not given.isdigit():
         return None
+    if len(given) <= MAX_DIGITS:
+        return int(given)
     digits = given.lstrip(b"0")
     return int(digits or b"0") if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS
 

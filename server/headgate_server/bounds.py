@@ -85,7 +85,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient(None)
-        self._unset_keepalive_if_required()  # after a reset uvicorn leaves it, and with it all of this
         self._counted(0)
         if self._idling is not None:
             self._idling.cancel()
@@ -105,7 +104,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._unset_keepalive_if_required()
         self._uncounted, self._not_alone = False, self._in_message
         try:
             self.parser.feed_data(data)
@@ -137,7 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._uncounted, self._not_alone = self._not_alone, True
         self.in_head = self._in_message = True
-        self._counted(0)
+        if self._bytes:
+            self._counted(0)
         if self._impatience is not None:
             self._be_patient(None)
 
@@ -152,7 +151,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._counted(0)
+        if self._bytes:
+            self._counted(0)
         if not self.parser.should_upgrade():
             if self._impatience is not None:
                 self._be_patient(None)
@@ -168,7 +168,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._counted(0)
+        if self._bytes:
+            self._counted(0)
         self._uncounted = True
         self.part(body)
 
@@ -178,7 +179,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        self._counted(0)
+        if self._bytes:
+            self._counted(0)
         if not self.parser.should_upgrade():
             self.whole()
 

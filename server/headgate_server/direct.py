@@ -19,7 +19,7 @@ from headgate_server.answering import INLINE_BYTES, Handler
 from headgate_server.calls import Result
 from headgate_server.counts import Counts
 from headgate_server.edge import CONNECTION_CLOSE, ID_HEADER, MODEL_VERSION_HEADER, request_id, version_value
-from headgate_server.hot import Paths, failure
+from headgate_server.hot import MOST_KNOWN, Found, Paths, failure
 from headgate_server.loading import Loaded
 from headgate_server.predictor import outputs_of
 from headgate_server.protocols import failures
@@ -36,6 +36,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 class Connection(Protocol):
     """What an answer needs of uvicorn's protocol."""
 
+    loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     server_state: Any
 
@@ -48,6 +49,7 @@ class Direct:
     def __init__(self, paths: Paths, state: State, counts: Counts) -> None:
         self.state, self.counts = state, counts
         self._paths = paths
+        self._known: dict[bytes, Found] = {}
         self._version: tuple[str, bytes] = ("", b"")
         self._common: tuple[object, bytes] = (None, b"")
 
@@ -55,7 +57,7 @@ class Direct:
         """The request whose head has come, if it is one that can be answered here."""
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             return None
-        found = self._paths.find(url.decode("ascii")) if PLAIN.fullmatch(url) else None
+        found = self._known.get(url) or self._search(url)
         if found is None:
             return None
         headers = dict(reversed(fields))  # of a header that stands there twice the first one holds
@@ -65,6 +67,12 @@ class Direct:
         if b"content-encoding" in headers or b"transfer-encoding" in headers:
             return None
         return Held(self, found.handler, found.params, url, headers, keep_alive=parser.should_keep_alive())
+
+    def _search(self, url: bytes) -> Found | None:
+        found = self._paths.find(url.decode("ascii")) if PLAIN.fullmatch(url) else None
+        if found is not None and len(self._known) < MOST_KNOWN:
+            self._known[url] = found
+        return found
 
     def version_line(self, version: str) -> bytes:
         """The header that names the model's version; made once a version."""
@@ -173,7 +181,7 @@ class Exchange:
         assert loaded is not None  # noqa: S101
         try:
             reply = self._held.handler.answer(call, loaded, outputs_of(result), self._id, self._began)
-            more = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+            more = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else ()
         except Exception as error:  # noqa: BLE001
             self._failed(error)
         else:
@@ -198,7 +206,7 @@ class Exchange:
         connection, direct = self._connection, self._held.direct
         state = direct.state
         # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
-        old = asyncio.get_running_loop().time() >= self._ends
+        old = connection.loop.time() >= self._ends
         if old or state.not_ready is not None or CONNECTION_CLOSE in more:
             self.keep_alive = False
         self.response_started = self.response_complete = True
@@ -209,8 +217,8 @@ class Exchange:
             parts = (
                 STATUS_LINES[status],
                 direct.common_lines(connection.server_state.default_headers),
-                b"content-length: %d\r\ncontent-type: %b\r\n" % (len(body), media),
-                b"%b: %b\r\n" % (ID_HEADER, self._id.encode()),
+                b"content-length: %d\r\ncontent-type: %b\r\n%b: %b\r\n"
+                % (len(body), media, ID_HEADER, self._id.encode()),
                 direct.version_line(self._version),
                 _lines([field for field in more if field[0] != b"connection"]) if more else b"",
                 b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",

@@ -94,4 +94,4 @@ def request_id(given: bytes | None) -> str:
     if given is not None and REQUEST_ID.fullmatch(given):
         return str(given.decode("ascii"))
     # As unique as a random UUID (the generator is seeded by the system, anew after a fork), for a fifth of its time.
-    return f"{random.getrandbits(128):032x}"
+    return random.getrandbits(128).to_bytes(16, "big").hex()

@@ -19,13 +19,13 @@ class Shelf:
     """All bodies of the process."""
 
     def __init__(self, max_body_bytes: int) -> None:
-        self._most = max(LEAST, BODIES * max_body_bytes)
+        self.most = max(LEAST, BODIES * max_body_bytes)
         self.small = 0
         self.large = 0
 
     def fits(self, small: int, large: int) -> bool:
         """Whether there is room for so much more. Nothing is never refused."""
-        return not (small and self.small + small > self._most) and not (large and self.large + large > self._most)
+        return not (small and self.small + small > self.most) and not (large and self.large + large > self.most)
 
 
 class Place:
@@ -60,8 +60,9 @@ class Place:
 
     def take(self, size: int) -> None:
         """Hold so much more, or RequestFailed with 429."""
-        if self._small + size <= SMALL and self._shelf.fits(size, 0):
-            self._shelf.small += size
+        shelf = self._shelf
+        if self._small + size <= SMALL and shelf.small + size <= shelf.most:  # most bodies
+            shelf.small += size
             self._small += size
             return
         self.expect(size)

@@ -161,4 +161,5 @@ def test_the_log_is_json_a_line_a_step_and_none_a_request(server):
     messages = [line["message"] for line in server.log]
     assert messages[:4] == ["starting", "loaded", "warmed", "ready"]
     assert all({"timestamp", "level", "logger", "message"} <= set(line) for line in server.log)
-    assert json.dumps(server.log).count("5.1") == 0
+    told = [{key: value for key, value in line.items() if key != "timestamp"} for line in server.log]
+    assert "5.1" not in json.dumps(told)

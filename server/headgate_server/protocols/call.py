@@ -4,6 +4,7 @@ A reader takes bytes and gives a Call. It touches no socket and no model, so it 
 the model (alone, merged with others, inline or not) needs to know nothing of protocols.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -44,7 +45,12 @@ class Facts(NamedTuple):
     """What an answer may say of its request."""
 
     request_id: str
-    latency_ms: float
+    began: float  # by time.perf_counter
+
+    @property
+    def latency_ms(self) -> float:
+        """So far."""
+        return round((time.perf_counter() - self.began) * 1000, 3)
 
 
 class Reply(NamedTuple):

@@ -22,18 +22,14 @@ def plain(values: Any) -> Any:
         if values.dtype.kind == "M":
             return np.datetime_as_string(values).tolist()
         # float32 goes as it is: orjson writes its shortest form, not the 64-bit one's tail of noise.
-        return values if written_as_they_are(values) else values.tolist()
+        as_it_is = values.ndim and values.flags.c_contiguous and written(values.dtype)
+        return values if as_it_is else values.tolist()
     return values
 
 
-def written_as_they_are(values: np.ndarray[Any, Any]) -> bool:
-    """Whether orjson writes this array."""
-    return bool(values.ndim and values.flags.c_contiguous and _is_known(values.dtype))
-
-
 @lru_cache(maxsize=64)
-def _is_known(dtype: np.dtype[Any]) -> bool:
-    """Whether orjson writes arrays of it."""
+def written(dtype: np.dtype[Any]) -> bool:
+    """Whether orjson writes contiguous arrays of it."""
     return dtype.kind in "biuf" and dtype.itemsize > 1 and dtype.isnative and dtype != np.float16
 
 

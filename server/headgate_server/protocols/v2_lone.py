@@ -11,10 +11,12 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from orjson import OPT_SERIALIZE_NUMPY as NUMPY
+from orjson import dumps
 
 from headgate_server.loaders.runtime import Output
 from headgate_server.protocols import tensors
-from headgate_server.protocols.jsonable import dumps, written_as_they_are
+from headgate_server.protocols.jsonable import written
 from headgate_server.signature import Inputs, Tensors
 from headgate_server.validation import Batch, Validator, fits
 from headgate_server.values import FLOAT_LIMITS
@@ -70,11 +72,13 @@ def batch(body: Any, lone: Lone) -> Batch | None:
 def answer(name: str, version: str, outputs: Sequence[Output]) -> bytes | None:
     """The answer's JSON around the values of its tensors: what stands there is made once for each model and shape."""
     parts = [_start(name, version)]
-    for output in outputs:
-        values = output.values
-        if not isinstance(values, np.ndarray) or not written_as_they_are(values):
+    for called, values in outputs:
+        if not isinstance(values, np.ndarray) or not values.flags.c_contiguous:
             return None
-        parts += (_head(output.name, values.shape, values.dtype), dumps(values.reshape(-1)), b"},")
+        head = _head(called, values.shape, values.dtype)
+        if head is None:
+            return None
+        parts += (head, dumps(values if values.ndim == 1 else values.reshape(-1), option=NUMPY), b"},")
     parts[-1] = b"}]}"
     return b"".join(parts) if outputs else None
 
@@ -85,6 +89,8 @@ def _start(name: str, version: str) -> bytes:
 
 
 @lru_cache(maxsize=256)  # clients send batches of any size
-def _head(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    head = {"name": name, "shape": list(shape), "datatype": tensors.datatype_of(dtype), "data": 0}
-    return dumps(head)[:-2]
+def _head(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes | None:
+    """What stands before the values; None where orjson does not write them."""
+    if not shape or not written(dtype):
+        return None
+    return dumps({"name": name, "shape": shape, "datatype": tensors.datatype_of(dtype), "data": 0})[:-2]
