@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serving_samples import CONNECTIONS, Cell, Sample, ratio
+from serving_samples import Cell, Sample, ratio
 
 V2, INVOCATIONS = "headgate-v2", "headgate-invocations"
+ECHOES = {V2: "echo-v2", INVOCATIONS: "echo-invocations"}
 SKLEARN_SERVERS = {
     "kserve": V2,
     "kserve-quiet": V2,
@@ -28,6 +29,8 @@ class Goal:
     value: float | None
     unit: str
     least: bool = True
+    ceiling: float | None = None
+    """What the bare echo reaches in the same rounds: more is beyond any server in Python on this machine."""
 
     def reached(self, bound: float) -> bool:
         return self.value is not None and (self.value >= bound if self.least else self.value <= bound)
@@ -38,7 +41,11 @@ class Goal:
             return "not measured"
         if self.aim is not None and self.reached(self.aim):
             return "met, aim too"
-        return "met" if self.reached(self.must) else "**missed**"
+        if self.reached(self.must):
+            return "met"
+        if self.ceiling is not None and self.ceiling < self.must:
+            return f"**missed**; the bare echo reaches {self.ceiling:.3g} {self.unit}"
+        return "**missed**"
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,8 @@ class Measured:
 
 def goals(samples: Sequence[Sample], measured: Measured) -> list[Goal]:
     return [
-        *_echo(samples, V2, "echo-v2", "V2"),
-        *_echo(samples, INVOCATIONS, "echo-invocations", "`/invocations`"),
+        *_echo(samples, V2, "V2"),
+        *_echo(samples, INVOCATIONS, "`/invocations`"),
         *_against(samples, V2, "kserve", "KServe, V2", 10, 20),
         *_against(samples, V2, "mlserver", "MLServer tuned, V2", 10, 20),
         *_against(samples, INVOCATIONS, "mlflow", "`mlflow models serve`", 25, 40),
@@ -66,10 +73,10 @@ def goals(samples: Sequence[Sample], measured: Measured) -> list[Goal]:
     ]
 
 
-def _echo(samples: Sequence[Sample], ours: str, echo: str, path: str) -> Iterable[Goal]:
+def _echo(samples: Sequence[Sample], ours: str, path: str) -> Iterable[Goal]:
     bounds = {1: (40, 60), 16: (40, 60), 64: (50, 75)}
     for connections, (must, aim) in bounds.items():
-        found = ratio(samples, ours, echo, Cell("lr", 1, connections))
+        found = ratio(samples, ours, ECHOES[ours], Cell("lr", 1, connections))
         value = None if found is None else 100 * found.median
         yield Goal(f"share of the bare ASGI echo, {path}, c = {connections}", must, aim, value, "%")
 
@@ -81,9 +88,14 @@ def _against(samples: Sequence[Sample], ours: str, other: str, title: str, must:
 
 
 def _forest(samples: Sequence[Sample], rows: int, must: float) -> Iterable[Goal]:
-    """The concurrency is not said, so each server is judged where it does best against ours."""
+    """At 16 and 64 connections as the peers above. At one connection most of the time is the way there and back, which
+    the echo has, too; that is told with what the echo reaches."""
     for other, ours in SKLEARN_SERVERS.items():
-        found = [ratio(samples, ours, other, Cell("rf", rows, connections)) for connections in CONNECTIONS]
-        value = min((one.median for one in found if one is not None), default=None)
-        what = f"random forest, {rows} row{'s' if rows > 1 else ''}, against {other}, its best concurrency"
-        yield Goal(what, must, None, value, "x")
+        for title, chosen in (("c = 16 and 64", (16, 64)), ("c = 1", (1,))):
+            found = [(ratio(samples, ours, other, cell), cell) for cell in (Cell("rf", rows, c) for c in chosen)]
+            value, cell = min(
+                ((one.median, cell) for one, cell in found if one), key=lambda one: one[0], default=(None, None)
+            )
+            echoed = ratio(samples, ECHOES[ours], other, cell) if cell else None
+            what = f"random forest, {rows} row{'s' if rows > 1 else ''}, against {other}, {title}"
+            yield Goal(what, must, None, value, "x", ceiling=echoed.median if echoed else None)

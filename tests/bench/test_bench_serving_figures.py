@@ -99,14 +99,24 @@ def test_the_goals_are_judged_by_the_ratios_and_the_processes() -> None:
     assert found["liveness p99 while the model is busy for 2 s"].verdict == "met, aim too"
 
 
-def test_a_forest_is_judged_where_the_other_server_does_best() -> None:
-    cells = {Cell("rf", 1, 1): 100, Cell("rf", 1, 16): 20, Cell("rf", 1, 64): 60}
-    samples = [sample("headgate-v2", 1, rate * 10, cell) for cell, rate in cells.items()]
-    samples += [sample("kserve", 1, 10, cell) for cell in cells]
+AGAINST = "forest, 1 row, against kserve,"
+FOREST = {Cell("rf", 1, 1): 30, Cell("rf", 1, 16): 60, Cell("rf", 1, 64): 70}
 
-    found = next(goal for goal in goals(samples, Measured()) if "forest, 1 row, against kserve," in goal.what)
 
-    assert (found.value, found.verdict) == (20.0, "**missed**")
+@pytest.mark.parametrize(
+    ("echoed", "alone"), [(49, "**missed**; the bare echo reaches 49 x"), (60, "**missed**"), (0, "**missed**")]
+)
+def test_a_forest_is_judged_with_many_connections_and_with_one(echoed: int, alone: str) -> None:
+    samples = [sample("headgate-v2", 1, 10 * times, cell) for cell, times in FOREST.items()]
+    samples += [sample("kserve", 1, 10, cell) for cell in FOREST]
+    samples += [sample("echo-v2", 1, 10 * echoed, cell) for cell in FOREST if echoed]
+
+    found = {goal.what.rpartition(", ")[2]: goal for goal in goals(samples, Measured()) if AGAINST in goal.what}
+
+    assert {what: (goal.value, goal.verdict) for what, goal in found.items()} == {
+        "c = 16 and 64": (60.0, "met"),
+        "c = 1": (30.0, alone),
+    }
 
 
 def test_a_quantile_is_a_value_that_was_seen() -> None:
