@@ -121,7 +121,9 @@ class Operator:
     def _collect(self, pod: Obj, life: int, *, previous: bool) -> None:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}/log"
         answer = self._wire.get(path, previous=previous)
-        if answer.status == 200 and isinstance(answer.body, str):
+        # Of a container that has just gone the kubelet says so, in the log's place and with a 200.
+        gone = isinstance(answer.body, str) and answer.body.startswith("unable to retrieve container logs for ")
+        if answer.status == 200 and isinstance(answer.body, str) and not gone:
             key = (pod["metadata"]["name"], pod["metadata"]["uid"], life)
             lines = answer.body.splitlines()
             if len(lines) >= len(self._lines.get(key, [])):
