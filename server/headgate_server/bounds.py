@@ -266,8 +266,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idling = self.loop.call_later(seconds, self._look_idle) if seconds < math.inf else None
 
     def _look_idle(self) -> None:
-        """Requests that came meanwhile put it off."""
-        rest = self.idle if self.since is None else self.since + self.idle - self.loop.time()
+        """Requests that came meanwhile put it off, and so does one of which only a part has come: that has patience."""
+        rest = self.idle if self.since is None or self._in_message else self.since + self.idle - self.loop.time()
         if rest > 0:
             self._wait_idle(rest)
         else:

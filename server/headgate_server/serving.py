@@ -180,7 +180,6 @@ def _listener(protocol: type[asyncio.Protocol], patience: int, fair: Fair | None
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=connections.IDLE_SECONDS,
             timeout_graceful_shutdown=patience,
             backlog=BACKLOG,
         ),
