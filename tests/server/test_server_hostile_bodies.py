@@ -63,7 +63,9 @@ def test_a_body_that_inflates_beyond_the_limit_is_413_and_not_made(server, size,
 
 
 @pytest.mark.parametrize(
-    "piece", [b"[],", b"{},", b"1.5,", b'"a",', b"[[[]]],"], ids=["lists", "objects", "numbers", "texts", "nested"]
+    "piece",
+    [b"[],", b"{},", b"1.5,", b'"a",', b"[[[]]],", b'"",'],
+    ids=["lists", "objects", "numbers", "texts", "nested", "empty texts"],
 )
 def test_bodies_that_are_many_times_as_large_once_they_are_read_are_read_one_at_a_time(server, piece):
     body = b'{"inputs":[' + piece * ((LIMIT - 20) // len(piece)) + b"0]}"
@@ -72,6 +74,14 @@ def test_bodies_that_are_many_times_as_large_once_they_are_read_are_read_one_at_
             for connection, path in zip(asking, PATHS + PATHS, strict=False):
                 connection.say(request(body, path=path))
             assert {connection.status() for connection in asking} <= {400, 413}
+        assert good(server) == (200, 200)
+
+
+@pytest.mark.parametrize("piece", [b'"",', b'"', b"NaN,"], ids=["texts", "quotes", "NaN"])
+def test_bodies_that_hold_nan_take_no_more(server, piece):
+    body = b'{"inputs":[' + piece * ((LIMIT - 20) // len(piece)) + b"NaN]}"
+    with grown(server, at_most=450):
+        assert server.post("/invocations", body).status in {400, 413}
         assert good(server) == (200, 200)
 
 

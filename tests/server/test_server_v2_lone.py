@@ -102,6 +102,8 @@ ARRAYS = [
     np.array([1.5], dtype=np.float16),
     np.array(["a", "b"], dtype=object),
     np.array(5, dtype=np.int64),
+    np.array([1.5], dtype=np.longdouble),
+    np.ma.masked_array([1.5, 2.5], [True, False]),
 ]
 
 

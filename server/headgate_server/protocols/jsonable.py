@@ -30,7 +30,7 @@ def plain(values: Any) -> Any:
 @lru_cache(maxsize=64)
 def written(dtype: np.dtype[Any]) -> bool:
     """Whether orjson writes contiguous arrays of it."""
-    return dtype.kind in "biuf" and dtype.itemsize > 1 and dtype.isnative and dtype != np.float16
+    return dtype.kind in "biuf" and 1 < dtype.itemsize <= 8 and dtype.isnative and dtype != np.float16
 
 
 def _other(value: Any) -> Any:

@@ -11,6 +11,7 @@ import orjson
 
 # A text, cut off or not, is gone over in one step: a body of quotes would be looked at from each of them otherwise.
 TEXT_OR_NAN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|\bNaN\b', re.DOTALL)
+NAN: Final = ord("N")
 
 
 def loads(text: bytes) -> Any:
@@ -20,4 +21,12 @@ def loads(text: bytes) -> Any:
     except orjson.JSONDecodeError:
         if b"NaN" not in text:
             raise
-    return orjson.loads(TEXT_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], text))
+    # Not `sub`, which keeps every text as an object of its own until the end: 70 times the body.
+    read, at = bytearray(), 0
+    for found in TEXT_OR_NAN.finditer(text):
+        if text[found.start()] == NAN:
+            read += text[at : found.start()]
+            read += b"null"
+            at = found.end()
+    read += text[at:]
+    return orjson.loads(read)
