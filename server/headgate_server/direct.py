@@ -165,9 +165,7 @@ class Exchange:
             self._call = call = held.handler.call(held.headers, held.body, loaded, self._place)
             held.body = b""  # it may be long until the model has time
             held.handler.ask(call, loaded, self)
-        except Exception as error:
-            if self.response_complete:
-                raise  # a mistake of ours while it was answered: with it the connection ends
+        except Exception as error:  # noqa: BLE001
             self._failed(error)
 
     # -- what the queue asks ----------------------------------------------------------------------------------
@@ -203,7 +201,20 @@ class Exchange:
         self._answer(failed.status, failures.JSON.encode(), more, bytes(answer.body))
 
     def _answer(self, status: int, media: bytes, more: Fields, body: bytes) -> None:
-        connection, direct = self._connection, self._held.direct
+        connection = self._connection
+        try:
+            self._write(connection, status, media, more, body)
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours, and no telling what of the answer has gone out.
+            logs.failure("a request failed unexpectedly", error=type(error).__name__, where=logs.place(error))
+            connection.transport.abort()
+        # The connection keeps this until its next request: neither it nor the input shall wait for the collector then.
+        self._call = self._loaded = None
+        del self._connection, self._held
+        connection.on_response_complete()
+
+    def _write(self, connection: Connection, status: int, media: bytes, more: Fields, body: bytes) -> None:
+        direct = self._held.direct
         state = direct.state
         # Also while the model is being loaded: whoever keeps a connection would stay with 503 where others can answer.
         old = connection.loop.time() >= self._ends
@@ -213,24 +224,20 @@ class Exchange:
         self._place.give_back()
         state.ended(self._held.handler.group)
         direct.counts.answered(self._held.handler.group, status, time.perf_counter() - self._began)
-        if not self.disconnected and not connection.transport.is_closing():
-            parts = (
-                STATUS_LINES[status],
-                direct.common_lines(connection.server_state.default_headers),
-                b"content-length: %d\r\ncontent-type: %b\r\n%b: %b\r\n"
-                % (len(body), media, ID_HEADER, self._id.encode()),
-                direct.version_line(self._version),
-                _lines([field for field in more if field[0] != b"connection"]) if more else b"",
-                b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
-                body,
-            )
-            connection.transport.write(b"".join(parts))
-            if not self.keep_alive:
-                connection.transport.close()
-        # The connection keeps this until its next request: neither it nor the input shall wait for the collector then.
-        self._call = self._loaded = None
-        del self._connection, self._held
-        connection.on_response_complete()
+        if self.disconnected or connection.transport.is_closing():
+            return
+        parts = (
+            STATUS_LINES[status],
+            direct.common_lines(connection.server_state.default_headers),
+            b"content-length: %d\r\ncontent-type: %b\r\n%b: %b\r\n" % (len(body), media, ID_HEADER, self._id.encode()),
+            direct.version_line(self._version),
+            _lines([field for field in more if field[0] != b"connection"]) if more else b"",
+            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
+            body,
+        )
+        connection.transport.write(b"".join(parts))
+        if not self.keep_alive:
+            connection.transport.close()
 
 
 def _lines(fields: Fields) -> bytes:

@@ -103,9 +103,7 @@ AGAINST = "forest, 1 row, against kserve,"
 FOREST = {Cell("rf", 1, 1): 30, Cell("rf", 1, 16): 60, Cell("rf", 1, 64): 70}
 
 
-@pytest.mark.parametrize(
-    ("echoed", "alone"), [(49, "**missed**; the bare echo reaches 49 x"), (0, "**missed**")]
-)
+@pytest.mark.parametrize(("echoed", "alone"), [(49, "**missed**; the bare echo reaches 49 x"), (0, "**missed**")])
 def test_a_forest_is_judged_with_many_connections_and_with_one(echoed: int, alone: str) -> None:
     samples = [sample("headgate-v2", 1, 10 * times, cell) for cell, times in FOREST.items()]
     samples += [sample("kserve", 1, 10, cell) for cell in FOREST]

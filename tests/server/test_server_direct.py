@@ -1,6 +1,7 @@
 """What comes in one piece is answered straight from the parser: in the application's words, and counted alike."""
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import gzip
@@ -203,6 +204,31 @@ async def test_a_mistake_of_ours_is_a_500_without_details_and_a_line_in_the_log(
         assert server.asked == []
         assert server.client.counts.errors == {"internal": 4}
     assert [record.message for record in caplog.records] == ["a request failed unexpectedly"] * 4
+    assert "5.1" not in caplog.text
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("mergeable", [True, False])
+async def test_a_mistake_while_it_is_answered_ends_the_connection_and_is_logged(
+    model, monkeypatch, caplog, inline, mergeable
+):
+    async with listening(model) as server:
+        pace = server.client.state.loaded.pace
+        pace.inline, pace.mergeable = inline, mergeable
+        with monkeypatch.context() as patch:
+
+            def mistaken(*_):
+                raise KeyError("5.1")
+
+            patch.setattr(server.client.counts, "answered", mistaken)
+            reader, writer = await asyncio.open_connection(*server.address)
+            writer.write(request())
+            async with asyncio.timeout(60):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+            writer.close()
+        assert (await server.say(request()))[0].status == 200
+    assert [record.message for record in caplog.records] == ["a request failed unexpectedly"]
     assert "5.1" not in caplog.text
 
 
