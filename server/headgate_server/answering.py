@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from headgate_server import about, bodies
+from headgate_server import about, bodies, containers
 from headgate_server.counts import Counts
 from headgate_server.edge import BEGAN_KEY, ID_KEY
 from headgate_server.loaders.runtime import Output
@@ -135,6 +135,7 @@ def _read(endpoint: Endpoint, content: Content, loaded: Loaded) -> Call | Reques
     collects = gc.isenabled()
     gc.disable()
     try:
+        containers.check(content, loaded.model.inputs)
         return endpoint.read(content, loaded)
     except (RequestFailed, InvalidInput) as error:
         error.__context__ = None

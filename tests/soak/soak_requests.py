@@ -67,10 +67,11 @@ def _wrong() -> list[Kind]:
 
 def _hostile() -> list[Kind]:
     chunked = request(b'4\r\n{"a"\r\n', "transfer-encoding: chunked", length=-1)
-    lists = b'{"inputs":[' + b"[]," * (2 * MIB) + b"0]}"
+    lists, fewer = (b'{"inputs":[' + b"[]," * times + b"0]}" for times in (2 * MIB, 40_000))
     return [
         Kind("a body of 16 MiB", request(b" " * 16 * MIB, CLOSE), frozenset({"413", "429"}), 0.2),
-        Kind("two million lists", request(lists, CLOSE, path="/invocations"), frozenset({"400", "429"}), 0.2),
+        Kind("many lists", request(fewer, CLOSE, path="/invocations"), frozenset({"400", "429"}), 0.2),
+        Kind("two million lists", request(lists, CLOSE, path="/invocations"), frozenset({"413", "429"}), 0.2),
         Kind(
             "a bomb", request(gzip.compress(b"[" * 64 * MIB), "content-encoding: gzip", CLOSE), frozenset({"413"}), 0.5
         ),
