@@ -180,7 +180,7 @@ ABSURD = {
     "1e999": b'{"features": [1e999, 1, 1, 1]}',
     "a number of a million digits": b'{"features": [' + b"9" * 1_000_000 + b", 1, 1, 1]}",
     "a fraction of a million digits": b'{"features": ["0.' + b"9" * 1_000_000 + b'", 1, 1, 1]}',
-    "nesting": b'{"features": ' + b"[" * 100_000,
+    "nesting": b'{"features": ' + b" " * 70_000 + b"[" * 30_000,
     "closed nesting": b'{"features": ' + b"[" * 900 + b"]" * 900 + b"}",
     "nested objects": b'{"features": ' + b'{"a":' * 900 + b"1" + b"}" * 901,
     "100,000 names": json.dumps({f"k{n}": n for n in range(100_000)}).encode(),
